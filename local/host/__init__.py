@@ -1,0 +1,1 @@
+"""A Functions host for v2 Python apps with Durable Functions, in one process."""

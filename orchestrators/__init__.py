@@ -1,0 +1,1 @@
+"""The stories: deterministic generators that read as the warm-up they tell."""

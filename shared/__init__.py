@@ -1,0 +1,1 @@
+"""What stories and hands both speak; nothing else may live here."""

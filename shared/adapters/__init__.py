@@ -1,0 +1,1 @@
+"""The ports made real: the only place with SDKs. Nothing is decided here."""
