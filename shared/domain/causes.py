@@ -1,0 +1,136 @@
+"""Why a node is not warm, in words an operator can act on.
+
+A cause comes from the agent's own report, or from what Kubernetes says of the pod. Causes that cannot
+pass fail the node at once; the others only once they have lasted longer than such things take.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from enum import StrEnum
+
+# An image pull that will work has worked by then; scheduling and node repair take minutes on AKS.
+PATIENCE = timedelta(minutes=5)
+MAX_CAUSES = 6  # a status shows no more; the nodes' own page shows all
+MAX_MESSAGE = 300
+
+
+class Kind(StrEnum):
+    """The closed set of causes; each is documented with its remedy in `docs/status.md`."""
+
+    # As the agent reports them, see `agent/errors.py`.
+    BAD_MANIFEST = "bad_manifest"
+    DISK_FULL = "disk_full"
+    IDENTITY_UNAVAILABLE = "identity_unavailable"
+    ACCESS_DENIED = "access_denied"
+    STORAGE_CLOSED = "storage_closed"
+    NOT_FOUND = "not_found"
+    CHANGED = "changed"
+    DAMAGED = "damaged"
+    THROTTLED = "throttled"
+    NETWORK = "network"
+    DEADLINE = "deadline"
+    BUSY = "busy"
+    INTERRUPTED = "interrupted"
+    INTERNAL = "internal"
+    # As Kubernetes shows them.
+    IMAGE_PULL = "image_pull"
+    CONTAINER_CONFIG = "container_config"
+    UNSCHEDULABLE = "unschedulable"
+    OUT_OF_MEMORY = "out_of_memory"
+    EVICTED = "evicted"
+    NODE_NOT_READY = "node_not_ready"
+    POD_MISSING = "pod_missing"
+    POD_REFUSED = "pod_refused"
+    VOLUME = "volume"
+    CRASHED = "crashed"
+    # As seen over all nodes.
+    DIGESTS_DIFFER = "digests_differ"
+
+
+REMEDIES: dict[Kind, str] = {
+    Kind.BAD_MANIFEST: "start again; if it stays, download the database again",
+    Kind.DISK_FULL: "release databases that are not needed, or use nodes with larger disks",
+    Kind.IDENTITY_UNAVAILABLE: "check that the pool has the kubelet identity and that pods reach 169.254.169.254",
+    Kind.ACCESS_DENIED: "grant the kubelet identity Storage Blob Data Reader on the account",
+    Kind.STORAGE_CLOSED: "open the account to the nodes' network: set STORAGE_ACCESS_MODE to window or vnet",
+    Kind.NOT_FOUND: "download the database again, then start again",
+    Kind.CHANGED: "the database was replaced meanwhile; start again",
+    Kind.DAMAGED: "start again; if it stays, replace the node's disk",
+    Kind.THROTTLED: "set max_mbps_per_node, or warm fewer nodes at once",
+    Kind.NETWORK: "check DNS and routes from the nodes to the account's blob endpoint",
+    Kind.DEADLINE: "start again: what was fetched is kept",
+    Kind.BUSY: "another pod is writing this database on the node; wait for it",
+    Kind.INTERRUPTED: "start again: what was fetched is kept",
+    Kind.INTERNAL: "read the node's log; start again",
+    Kind.IMAGE_PULL: "check the image's name, and that the kubelet identity has AcrPull on the registry",
+    Kind.CONTAINER_CONFIG: "read the message; a ConfigMap or secret the pod names is missing",
+    Kind.UNSCHEDULABLE: "free room on the node, or add its taint to WARMUP_TOLERATIONS",
+    Kind.OUT_OF_MEMORY: "raise WARMUP_MEMORY_LIMIT",
+    Kind.EVICTED: "free disk or memory on the node",
+    Kind.NODE_NOT_READY: "wait for the node, or repair it",
+    Kind.POD_MISSING: "look at the DaemonSet's events",
+    Kind.POD_REFUSED: "a policy forbids hostPath pods (AKS Automatic does); use a cluster that allows them",
+    Kind.VOLUME: "check WARMUP_NODE_DIRECTORY on the node",
+    Kind.CRASHED: "read the node's log",
+    Kind.DIGESTS_DIFFER: "verify the database (verify_only), then start again",
+}
+
+# What passes by itself or by Kubernetes' own repair; anything else is final once seen.
+PASSING = frozenset(
+    {
+        Kind.STORAGE_CLOSED,
+        Kind.THROTTLED,
+        Kind.NETWORK,
+        Kind.BUSY,
+        Kind.INTERRUPTED,
+        Kind.IMAGE_PULL,
+        Kind.CONTAINER_CONFIG,
+        Kind.UNSCHEDULABLE,
+        Kind.OUT_OF_MEMORY,
+        Kind.EVICTED,
+        Kind.NODE_NOT_READY,
+        Kind.POD_MISSING,
+        Kind.VOLUME,
+        Kind.CRASHED,
+        Kind.INTERNAL,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """One cause, how many nodes share it, and one of them."""
+
+    kind: Kind
+    message: str
+    remedy: str
+    count: int
+    node: str
+
+    @property
+    def sentence(self) -> str:
+        """Cause first: a dashboard shows the first hundred characters."""
+        where = f"on {self.node}" if self.count == 1 else f"on {self.count} nodes, {self.node} among them"
+        return f"{self.message} ({where}); {self.remedy}"
+
+
+def cause_of(kind: Kind, message: str, node: str, remedy: str = "") -> Cause:
+    """One node's cause; the agent may know a sharper remedy than ours."""
+    return Cause(
+        kind=kind,
+        message=message[:MAX_MESSAGE],
+        remedy=(remedy or REMEDIES[kind])[:MAX_MESSAGE],
+        count=1,
+        node=node,
+    )
+
+
+def group(causes: Iterable[Cause]) -> tuple[Cause, ...]:
+    """One cause per kind, the most frequent first, with a count and one example."""
+    grouped: dict[Kind, Cause] = {}
+    for cause in causes:
+        known = grouped.get(cause.kind)
+        grouped[cause.kind] = cause if known is None else replace(known, count=known.count + cause.count)
+    ordered = sorted(grouped.values(), key=lambda cause: (-cause.count, cause.kind))
+    return tuple(ordered[:MAX_CAUSES])

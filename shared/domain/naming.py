@@ -1,0 +1,62 @@
+"""Names that outlive a process: Kubernetes objects, labels, annotations, claims and instance ids."""
+
+import hashlib
+import re
+
+from shared.domain.model import Cluster, Database
+
+NAMESPACE = "default"  # where every generation of the dashboard looks
+APP_LABEL = "app"
+APP_VALUE = "db-warmup"
+DATABASE_LABEL = "db"
+SELECTOR = f"{APP_LABEL}={APP_VALUE}"
+INIT_CONTAINER = "download-db"
+RUN_ANNOTATION = "elastic-blast-warmup/run-id"
+DATABASE_ANNOTATION = "elastic-blast-warmup/database"
+GENERATION_ANNOTATION = "elastic-blast-warmup/generation"
+SOURCE_VERSION_ANNOTATION = "elastic-blast-warmup/source-version"
+
+# A DaemonSet's pods carry its name in a label with a 10-character hash behind it: 63 in all.
+MAX_DAEMONSET_NAME = 52
+_PLAIN = re.compile(r"[a-z0-9_]+")
+
+
+def daemonset_name(database: Database) -> str:
+    """The DaemonSet of one database: the name it always had, hashed only where that is ambiguous.
+
+    >>> daemonset_name(Database(name="core_nt", folder="core_nt"))
+    'warmup-core-nt'
+    >>> daemonset_name(Database(name="Core.NT", folder="Core.NT"))
+    'warmup-core-nt-791eb1'
+    """
+    return _safe(f"warmup-{database.name}", plain=bool(_PLAIN.fullmatch(database.name)))
+
+
+def label_value(database: Database) -> str:
+    """The `db` label: the name itself where Kubernetes allows it, else a safe key for it."""
+    if re.fullmatch(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?", database.name):
+        return database.name
+    return _safe(database.name, plain=False)
+
+
+def claim_name(cluster: Cluster, database: Database) -> str:
+    """The blob that says which run holds a database on a cluster; Azure's names ignore case."""
+    place = f"{cluster.subscription_id}/{cluster.resource_group}/{cluster.name}".lower()
+    return f"claims/{place}/{database.name}.json"
+
+
+def instance_id(cluster: Cluster, databases: tuple[Database, ...], nonce: str) -> str:
+    """An orchestration's id: the same question asked with the same nonce is the same run.
+
+    32 hexadecimal digits, since the older dashboard takes nothing but letters and digits.
+    """
+    asked = "\n".join(claim_name(cluster, database) for database in databases)
+    return hashlib.sha256(f"{asked}\n{nonce}".encode()).hexdigest()[:32]
+
+
+def _safe(text: str, *, plain: bool) -> str:
+    safe = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+    if plain and len(safe) <= MAX_DAEMONSET_NAME:
+        return safe
+    digest = hashlib.sha256(text.encode()).hexdigest()[:6]
+    return f"{safe[: MAX_DAEMONSET_NAME - 7].rstrip('-')}-{digest}"

@@ -1,0 +1,238 @@
+"""What one look at the pods says of each node: ready, active or failed, and why.
+
+Pods come as the API server's own JSON and are read as a stranger's. A pod counts only under the id of
+the run that looks: a Ready pod of yesterday's run says nothing about today's bytes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import cast
+
+from shared.domain import naming
+from shared.domain.causes import PASSING, PATIENCE, Cause, Kind, cause_of
+from shared.domain.reporting import AgentReport, parse_report
+
+Json = Mapping[str, object]
+
+_IMAGE_REASONS = {
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "ErrImageNeverPull",
+    "InvalidImageName",
+    "RegistryUnavailable",
+}
+_CONFIG_REASONS = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
+_NEVER_PASSING = {"ErrImageNeverPull", "InvalidImageName"}
+_CRASHES_TOLERATED = 3  # Kubernetes restarts with growing pauses: the fourth crash is a habit
+_GRACE = timedelta(seconds=60)  # controllers create pods within seconds
+
+
+class NodeStanding(StrEnum):
+    """The three kinds of node; every targeted node is exactly one of them."""
+
+    READY = "ready"  # verified every byte, under this run's id
+    ACTIVE = "active"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeState:
+    """One node and one database, as last seen."""
+
+    node: str
+    pod: str
+    pod_uid: str
+    standing: NodeStanding
+    report: AgentReport | None
+    restarts: int
+    running: bool  # its init container runs now, so its log grows
+    cause: Cause | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """Whose pods count, and when this is."""
+
+    run_id: str
+    now: datetime
+
+
+def read_pod(pod: Json, look: Look, live: AgentReport | None = None) -> NodeState:
+    """Read one pod; `live` is the last report in its log, where that was read."""
+    metadata, spec, status = (_map(pod, key) for key in ("metadata", "spec", "status"))
+    init = _init_status(status)
+    report = _own(_final_report(init) or live, look)
+    state = NodeState(
+        node=_text(spec, "nodeName") or _pinned_node(spec),
+        pod=_text(metadata, "name"),
+        pod_uid=_text(metadata, "uid"),
+        standing=NodeStanding.ACTIVE,
+        report=report,
+        restarts=_number(init, "restartCount"),
+        running=bool(_map(_map(init, "state"), "running")),
+        cause=None,
+    )
+    if _text(_map(metadata, "annotations"), naming.RUN_ANNOTATION) != look.run_id:
+        return replace(state, running=False)  # a pod of an earlier run, about to be replaced
+    if _is_ready(status) and report is not None and report.phase == "ready":
+        return replace(state, standing=NodeStanding.READY)
+    return _with_cause(state, pod, look)
+
+
+def missing_pods(count: int, applied_at: datetime, look: Look) -> tuple[NodeState, ...]:
+    """Nodes that should have a pod and have none: named, and failed once that is no start-up matter."""
+    late = look.now - applied_at > _GRACE
+    state = NodeState(
+        node="(unnamed)",
+        pod="",
+        pod_uid="",
+        standing=NodeStanding.FAILED if late else NodeStanding.ACTIVE,
+        report=None,
+        restarts=0,
+        running=False,
+        cause=cause_of(Kind.POD_MISSING, "the DaemonSet has no pod on a node it targets", "(unnamed)")
+        if late
+        else None,
+    )
+    return (state,) * max(0, count)
+
+
+def _with_cause(state: NodeState, pod: Json, look: Look) -> NodeState:
+    cause = _reported(state) or _kubernetes_says(state, pod)
+    if cause is None:
+        return state
+    created = _when(_text(_map(pod, "metadata"), "creationTimestamp"))
+    lasting = created is not None and look.now - created > PATIENCE
+    final = cause.kind not in PASSING or _hopeless(pod) or state.restarts > _CRASHES_TOLERATED
+    # A closed account is waited out by the agent itself: the run's deadline judges, not this.
+    waiting = cause.kind is Kind.STORAGE_CLOSED or state.running
+    failed = final or (lasting and not waiting)
+    return replace(state, cause=cause, standing=NodeStanding.FAILED if failed else NodeStanding.ACTIVE)
+
+
+def _reported(state: NodeState) -> Cause | None:
+    report = state.report
+    if report is None:
+        return None
+    if report.error is not None:
+        return cause_of(report.error, report.message or report.error.value, state.node, report.remedy)
+    return None
+
+
+def _kubernetes_says(state: NodeState, pod: Json) -> Cause | None:
+    status = _map(pod, "status")
+    if _text(status, "reason") == "Evicted":
+        return cause_of(Kind.EVICTED, _text(status, "message") or "the pod was evicted", state.node)
+    if _text(status, "reason") == "NodeLost" or _node_gone(status):
+        return cause_of(Kind.NODE_NOT_READY, "the node does not answer", state.node)
+    return _waiting(state, status) or _crash(state, status) or _unschedulable(state, status)
+
+
+def _waiting(state: NodeState, status: Json) -> Cause | None:
+    for container in [_init_status(status), *_list(status, "containerStatuses")]:
+        waiting = _map(_map(container, "state"), "waiting")
+        reason, message = _text(waiting, "reason"), _text(waiting, "message")
+        if reason in _IMAGE_REASONS:
+            image = _text(container, "image")
+            return cause_of(Kind.IMAGE_PULL, f"{reason}: the image {image} cannot be pulled", state.node)
+        if reason in _CONFIG_REASONS:
+            return cause_of(Kind.CONTAINER_CONFIG, f"{reason}: {message}", state.node)
+    return None
+
+
+def _crash(state: NodeState, status: Json) -> Cause | None:
+    init = _init_status(status)
+    for where in ("state", "lastState"):
+        ended = _map(_map(init, where), "terminated")
+        reason, code = _text(ended, "reason"), _number(ended, "exitCode")
+        if reason == "OOMKilled":  # also with exit code 0, when the kill hit a child
+            return cause_of(Kind.OUT_OF_MEMORY, "the download was killed for want of memory", state.node)
+        if ended and code != 0:
+            return cause_of(Kind.CRASHED, f"the download ended with exit code {code} ({reason})", state.node)
+    return None
+
+
+def _unschedulable(state: NodeState, status: Json) -> Cause | None:
+    for condition in _list(status, "conditions"):
+        if _text(condition, "reason") == "Unschedulable":
+            return cause_of(
+                Kind.UNSCHEDULABLE, _text(condition, "message") or "no room for the pod", state.node
+            )
+    return None
+
+
+def _hopeless(pod: Json) -> bool:
+    init = _init_status(_map(pod, "status"))
+    return _text(_map(_map(init, "state"), "waiting"), "reason") in _NEVER_PASSING
+
+
+def _node_gone(status: Json) -> bool:
+    ready = (c for c in _list(status, "conditions") if _text(c, "type") == "Ready")
+    return any(_text(c, "reason") in ("NodeNotReady", "NodeLost") for c in ready)
+
+
+def _is_ready(status: Json) -> bool:
+    return any(
+        _text(condition, "type") == "Ready" and _text(condition, "status") == "True"
+        for condition in _list(status, "conditions")
+    )
+
+
+def _final_report(init: Json) -> AgentReport | None:
+    for where in ("state", "lastState"):
+        message = _text(_map(_map(init, where), "terminated"), "message")
+        report = parse_report(message) if message else None
+        if report is not None:
+            return report
+    return None
+
+
+def _own(report: AgentReport | None, look: Look) -> AgentReport | None:
+    return report if report is not None and report.run_id == look.run_id else None
+
+
+def _init_status(status: Json) -> Json:
+    named = (c for c in _list(status, "initContainerStatuses") if _text(c, "name") == naming.INIT_CONTAINER)
+    return next(named, {})
+
+
+def _pinned_node(spec: Json) -> str:
+    """A DaemonSet's pod names its node in an affinity before it is bound."""
+    affinity = _map(
+        _map(_map(spec, "affinity"), "nodeAffinity"), "requiredDuringSchedulingIgnoredDuringExecution"
+    )
+    for term in _list(affinity, "nodeSelectorTerms"):
+        for field in _list(term, "matchFields"):
+            values = field.get("values")
+            if isinstance(values, list) and values:
+                return str(values[0])[:253]
+    return ""
+
+
+def _map(value: Json, key: str) -> Json:
+    found = value.get(key)
+    return cast("Json", found) if isinstance(found, dict) else {}
+
+
+def _list(value: Json, key: str) -> Sequence[Json]:
+    found = value.get(key)
+    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+
+
+def _text(value: Json, key: str) -> str:
+    found = value.get(key)
+    return found if isinstance(found, str) else ""
+
+
+def _number(value: Json, key: str) -> int:
+    found = value.get(key)
+    return found if isinstance(found, int) and not isinstance(found, bool) else 0
+
+
+def _when(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None

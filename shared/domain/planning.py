@@ -1,0 +1,105 @@
+"""What a warm-up will do, decided before it writes anything: a plan, or the reason there is none."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from shared.domain.model import (
+    Account,
+    Cluster,
+    ClusterFacts,
+    KubeletIdentity,
+    StagedDatabase,
+    WarmupPlan,
+    WarmupRequest,
+)
+from shared.domain.refusals import Reason, Refusal
+
+# The slowest disk seen under /workspace was 125 MB/s; planning for a third of it leaves room for
+# ten nodes that share an account, and gives core_nt (283 GB) the two hours it always had.
+PLANNED_BYTES_PER_SECOND = 40_000_000
+SHORTEST_DEADLINE = timedelta(minutes=30)  # grants may take 10, images 5, a retry as long again
+ROOM_TO_PUBLISH = 1.02  # the most that a copy may take beyond the database itself
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grounds:
+    """What a plan is made from: the request, and what was found."""
+
+    request: WarmupRequest
+    cluster: ClusterFacts
+    account: Account
+    databases: tuple[StagedDatabase, ...]
+    now: datetime
+    deadline_minutes: int | None  # the operator's word, where there is one
+
+
+def judge_cluster(cluster: Cluster, facts: ClusterFacts) -> KubeletIdentity | Refusal:
+    """Whether the cluster can be warmed at all; asked before the account is touched."""
+    if facts.power_state != "Running":
+        return Refusal(
+            reason=Reason.CLUSTER_STOPPED,
+            message=f"cluster {cluster.name!r} is {facts.power_state.lower()}",
+            remedy="start it and start the warm-up again",
+        )
+    if not any(node.ready and node.schedulable for node in facts.nodes):
+        return Refusal(
+            reason=Reason.NO_NODES,
+            message=f"cluster {cluster.name!r} has no ready, schedulable Linux node outside its system pools",
+            remedy="scale up the pool that runs searches (label workload=blast)",
+        )
+    if facts.kubelet is None:
+        return Refusal(
+            reason=Reason.NO_KUBELET_IDENTITY,
+            message=f"cluster {cluster.name!r} has no kubelet identity, so its nodes cannot read blobs",
+            remedy="give it a managed identity (az aks update --enable-managed-identity)",
+        )
+    return facts.kubelet
+
+
+def plan_warmup(grounds: Grounds, kubelet: KubeletIdentity) -> WarmupPlan | Refusal:
+    """Lay out the work, unless some node cannot possibly hold the databases."""
+    request = grounds.request
+    plan = WarmupPlan(
+        cluster=request.cluster,
+        account=grounds.account,
+        kubelet=kubelet,
+        registry=request.registry,
+        databases=grounds.databases,
+        selection=grounds.cluster.selection,
+        node_count=len(grounds.cluster.nodes),
+        image=request.image,
+        mode=request.mode,
+        max_mbps_per_node=request.max_mbps_per_node,
+        deadline=_deadline(grounds),
+    )
+    return _too_small(plan, grounds) or plan
+
+
+def _deadline(grounds: Grounds) -> datetime:
+    if grounds.deadline_minutes is not None:
+        return grounds.now + timedelta(minutes=grounds.deadline_minutes)
+    total = sum(staged.bytes for staged in grounds.databases)
+    return grounds.now + max(SHORTEST_DEADLINE, timedelta(seconds=total / _planned_rate(grounds.request)))
+
+
+def _planned_rate(request: WarmupRequest) -> float:
+    if request.max_mbps_per_node is None:
+        return PLANNED_BYTES_PER_SECOND
+    ceiling = request.max_mbps_per_node * 1_000_000 * 0.8  # a ceiling is never quite reached
+    return min(PLANNED_BYTES_PER_SECOND, ceiling)
+
+
+def _too_small(plan: WarmupPlan, grounds: Grounds) -> Refusal | None:
+    """A disk smaller than the databases is hopeless; free space is the agent's to judge."""
+    needed = int(plan.bytes_per_node * ROOM_TO_PUBLISH)
+    small = [node for node in grounds.cluster.nodes if 0 < node.disk_bytes < needed]
+    if not small:
+        return None
+    return Refusal(
+        reason=Reason.DISK_TOO_SMALL,
+        message=(
+            f"node {small[0].name!r} has a disk of {small[0].disk_bytes / 1e9:.0f} GB and the databases need "
+            f"{needed / 1e9:.0f} GB" + (f" ({len(small)} nodes are as small)" if len(small) > 1 else "")
+        ),
+        remedy="use nodes with larger disks, or warm fewer databases",
+    )

@@ -1,0 +1,177 @@
+"""From what a stranger sent to a `WarmupRequest`: parsed once, hostile until then.
+
+Each rule names the field and says what is allowed. Names follow Azure's own rules; a database is a
+name or a path in the `blast-db` container, never a URL.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from shared.domain.model import Cluster, Database, Mode, Registry, WarmupRequest
+
+MAX_DATABASES = 16  # one run watches them together; more is a catalogue, not a click
+MAX_MBPS = 100_000  # above any NIC: a typing error, not a limit
+
+_ANY_DATABASE_FIELD = ("databases", "db", "database_name", "db_display_name")
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_RESOURCE_GROUP = re.compile(r"[-A-Za-z0-9._()]{0,89}[-A-Za-z0-9_()]")
+_ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
+_CLUSTER = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?")
+_REGISTRY = re.compile(r"[A-Za-z0-9]{5,50}")
+_DATABASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+class BadRequestError(ValueError):
+    """A field that breaks its rule; the message names both."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageRules:
+    """How an image is found: from the named registry, else the configured one."""
+
+    repository: str  # ncbi/elb:1.4.0
+    registry_suffix: str  # azurecr.io
+    default_image: str | None
+
+
+def parse_request(fields: object, *, images: ImageRules, requested_by: str) -> WarmupRequest:
+    """Read the body of a start.
+
+    Raises:
+        BadRequestError: naming the field and its rule; nothing of the value is repeated unescaped.
+    """
+    body = _object(fields)
+    registry = _registry(body)
+    return WarmupRequest(
+        cluster=parse_cluster(body),
+        account_name=_matching(body, "storage_account", _ACCOUNT, "3-24 lower-case letters and digits"),
+        account_resource_group=_optional(body, "storage_resource_group", _group),
+        databases=_databases(body),
+        image=_image(registry, images),
+        registry=registry,
+        mode=Mode.VERIFY if _flag(body, "verify_only") else Mode.WARM,
+        dry_run=_flag(body, "dry_run"),
+        allow_partial=_flag(body, "allow_partial"),
+        max_mbps_per_node=_mbps(body),
+        requested_by=requested_by,
+    )
+
+
+def parse_cluster(fields: object) -> Cluster:
+    """Read the three names that point at a cluster, from a body or a query."""
+    body = _object(fields)
+    key = "aks_cluster_name" if body.get("aks_cluster_name") not in (None, "") else "cluster_name"
+    if body.get(key) in (None, ""):
+        raise BadRequestError("aks_cluster_name is required (or cluster_name)")
+    return Cluster(
+        subscription_id=_matching(body, "subscription_id", _UUID, "a UUID").lower(),
+        resource_group=_group(body, "resource_group"),
+        name=_matching(body, key, _CLUSTER, "1-63 letters, digits, '_' or '-', ending in a letter or digit"),
+    )
+
+
+def parse_database(text: object) -> Database:
+    """Read one database: `core_nt`, `blast-db/core_nt`, `nt/nt_euk` or `custom_db/mine`.
+
+    >>> parse_database("blast-db/core_nt")
+    Database(name='core_nt', folder='core_nt')
+    >>> parse_database("custom_db/mine")
+    Database(name='mine', folder='custom_db/mine')
+    """
+    if not isinstance(text, str):
+        raise BadRequestError("db must be a string: a database name such as core_nt")
+    segments = text.removeprefix("blast-db/").strip("/").split("/")
+    if not 1 <= len(segments) <= 3 or not all(_DATABASE.fullmatch(part) for part in segments):  # noqa: PLR2004
+        raise BadRequestError(
+            f"db {text[:80]!r} is not a database name: letters, digits, '.', '_' and '-', as in core_nt or "
+            "blast-db/core_nt; never a URL"
+        )
+    if any(".." in part for part in segments):
+        raise BadRequestError(f"db {text[:80]!r} must not contain '..'")
+    name = segments[-1]
+    custom = segments[:-1] == ["custom_db"]
+    folder = "/".join(segments if custom else segments[:-1]) or name
+    return Database(name=name, folder=folder)
+
+
+def _object(fields: object) -> Mapping[str, object]:
+    if not isinstance(fields, Mapping):
+        raise BadRequestError("the body must be a JSON object")
+    return fields
+
+
+def _matching(body: Mapping[str, object], key: str, rule: re.Pattern[str], words: str) -> str:
+    value = body.get(key)
+    if value is None or value == "":
+        raise BadRequestError(f"{key} is required: {words}")
+    if not isinstance(value, str) or not rule.fullmatch(value):
+        raise BadRequestError(f"{key} is not valid: it must be {words}")
+    return value
+
+
+def _group(body: Mapping[str, object], key: str) -> str:
+    return _matching(body, key, _RESOURCE_GROUP, "1-90 letters, digits or -._() and not end in a period")
+
+
+def _optional(
+    body: Mapping[str, object], key: str, parse: Callable[[Mapping[str, object], str], str]
+) -> str | None:
+    return None if body.get(key) in (None, "") else parse(body, key)
+
+
+def _flag(body: Mapping[str, object], key: str) -> bool:
+    value = body.get(key)
+    if value is None:
+        return False
+    if not isinstance(value, bool):
+        raise BadRequestError(f"{key} must be true or false")
+    return value
+
+
+def _mbps(body: Mapping[str, object]) -> int | None:
+    value = body.get("max_mbps_per_node")
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_MBPS:
+        raise BadRequestError(f"max_mbps_per_node must be a whole number of MB/s from 1 to {MAX_MBPS}")
+    return value
+
+
+def _databases(body: Mapping[str, object]) -> tuple[Database, ...]:
+    key = next((name for name in _ANY_DATABASE_FIELD if body.get(name) not in (None, "", [])), None)
+    if key is None:
+        raise BadRequestError("db is required: a database name such as core_nt")
+    value = body[key]
+    entries = value if isinstance(value, list) else [value]
+    if len(entries) > MAX_DATABASES:
+        raise BadRequestError(f"{key} names {len(entries)} databases; at most {MAX_DATABASES} share one run")
+    found = {parse_database(entry) for entry in entries}
+    return _distinct(tuple(sorted(found, key=lambda database: database.path)))
+
+
+def _distinct(databases: tuple[Database, ...]) -> tuple[Database, ...]:
+    names = [database.name for database in databases]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise BadRequestError(f"db {twice[0]!r} is named in two folders; files lie flat on a node")
+    return databases
+
+
+def _registry(body: Mapping[str, object]) -> Registry | None:
+    if body.get("acr_name") in (None, ""):
+        return None
+    name = _matching(body, "acr_name", _REGISTRY, "5-50 letters and digits")
+    return Registry(name=name, resource_group=_optional(body, "acr_resource_group", _group))
+
+
+def _image(registry: Registry | None, images: ImageRules) -> str:
+    if registry is not None:
+        return f"{registry.name.lower()}.{images.registry_suffix}/{images.repository}"
+    if images.default_image is None:
+        raise BadRequestError(
+            "no image is named: send acr_name, the registry that holds "
+            + images.repository
+            + ", or set WARMUP_IMAGE"
+        )
+    return images.default_image
