@@ -51,7 +51,7 @@ class Kind(StrEnum):
 REMEDIES: dict[Kind, str] = {
     Kind.BAD_MANIFEST: "start again; if it stays, download the database again",
     Kind.DISK_FULL: "release databases that are not needed, or use nodes with larger disks",
-    Kind.IDENTITY_UNAVAILABLE: "check that the pool has the kubelet identity and that pods reach 169.254.169.254",
+    Kind.IDENTITY_UNAVAILABLE: "check the pool's kubelet identity, and that pods reach 169.254.169.254",
     Kind.ACCESS_DENIED: "grant the kubelet identity Storage Blob Data Reader on the account",
     Kind.STORAGE_CLOSED: "open the account to the nodes' network: set STORAGE_ACCESS_MODE to window or vnet",
     Kind.NOT_FOUND: "download the database again, then start again",

@@ -126,7 +126,7 @@ def judge_staging(listing: Listing) -> Manifest | Refusal:
         _absent(listing, own, molecule)
         or _updating(listing)
         or _half_copied(listing)
-        or _at_odds_with_ncbi(listing, own)
+        or _at_odds_with_ncbi(listing, files)
         or _gaps(listing, own)
     )
     if refusal is not None:
@@ -223,37 +223,36 @@ def _half_copied(listing: Listing) -> Refusal | None:
     )
 
 
-def _at_odds_with_ncbi(listing: Listing, own: tuple[ManifestFile, ...]) -> Refusal | None:
+def _at_odds_with_ncbi(listing: Listing, files: tuple[ManifestFile, ...]) -> Refusal | None:
     """NCBI's metadata lists every file: a second word on completeness, where it is there."""
     listed = (listing.ncbi_metadata or {}).get("files")
     if not isinstance(listed, list):
         return None
-    present = {file.name for file in own} | SHARED_FILES
-    expected = {str(entry).rpartition("/")[2] for entry in listed}
-    missing = sorted(name for name in expected - present if _is_of(listing.database.name, name))
+    names = {str(entry).rpartition("/")[2] for entry in listed}
+    expected = {name for name in names if _is_of(listing.database.name, name)}  # not the archives it may list
+    missing = sorted(expected - {file.name for file in files})
     if not missing:
-        return _wrong_total(listing, own, expected)
-    return Refusal(
-        reason=Reason.DATABASE_INCONSISTENT,
-        message=(
-            f"database {listing.database.name!r} lacks {len(missing)} of the {len(expected)} files that its own "
-            f"metadata lists, among them {missing[0][:80]!r}"
-        ),
-        remedy="download it again",
+        return _too_few_bytes(listing, sum(file.bytes for file in files if file.name in names), expected)
+    return _inconsistent(
+        listing,
+        f"lacks {len(missing)} of the {len(expected)} files its own metadata lists: {missing[0][:80]!r}",
     )
 
 
-def _wrong_total(listing: Listing, own: tuple[ManifestFile, ...], expected: set[str]) -> Refusal | None:
+def _too_few_bytes(listing: Listing, found: int, expected: set[str]) -> Refusal | None:
     total = (listing.ncbi_metadata or {}).get("bytes-total")
-    found = sum(file.bytes for file in own if file.name in expected)
-    if not isinstance(total, int) or total == found:
+    if not expected or not isinstance(total, int) or found >= total:
         return None
+    return _inconsistent(
+        listing,
+        f"holds {found} bytes where its own metadata says {total}: a file is cut short or of another version",
+    )
+
+
+def _inconsistent(listing: Listing, what: str) -> Refusal:
     return Refusal(
         reason=Reason.DATABASE_INCONSISTENT,
-        message=(
-            f"database {listing.database.name!r} holds {found} bytes where its own metadata says {total}: "
-            "a file is cut short or of another version"
-        ),
+        message=f"database {listing.database.name!r} {what}",
         remedy="download it again",
     )
 
@@ -273,7 +272,7 @@ def _gaps(listing: Listing, own: tuple[ManifestFile, ...]) -> Refusal | None:
         return None
     return Refusal(
         reason=Reason.DATABASE_INCOMPLETE,
-        message=f"database {listing.database.name!r} is incomplete: {bad!r} is {'empty' if bad in names else 'missing'}",
+        message=f"database {listing.database.name!r} has {'an empty' if bad in names else 'no'} {bad!r}",
         remedy="download it again",
     )
 
@@ -294,8 +293,8 @@ def _too_many_files(manifest: Manifest) -> Refusal | None:
     return Refusal(
         reason=Reason.DATABASE_TOO_MANY_FILES,
         message=(
-            f"database {manifest.database.name!r} has {len(manifest.files)} files; their manifest of {size} bytes "
-            f"does not fit into a ConfigMap (1 MiB)"
+            f"database {manifest.database.name!r} has {len(manifest.files)} files; "
+            f"their manifest of {size} bytes does not fit into a ConfigMap (1 MiB)"
         ),
         remedy="stage it with larger volumes",
     )

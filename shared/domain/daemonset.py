@@ -1,0 +1,231 @@
+"""A plan as Kubernetes objects: the ConfigMap with agent and manifest, and the DaemonSet that runs it.
+
+One pure function each, compared with golden files. Values reach the container as environment and
+mounted files, never as text inside a command.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.domain import naming
+from shared.domain.model import Database, Engine, StagedDatabase, WarmupPlan
+
+Object = dict[str, object]
+
+MOUNT = "/opt/warmup"
+WORKSPACE = "/workspace"
+BLAST_DIRECTORY = f"{WORKSPACE}/blast"  # ElasticBLAST mounts exactly this
+_AGENT_MARGIN_SECONDS = 120  # the agent gives up before the run does, so that it can say why
+_SHORTEST_AGENT_SECONDS = 60
+_GRACE_SECONDS = 10  # the agent flushes its state within two
+_LARGE_POOL = 12  # nodes beyond which a start is spread: one account feeds about that many at full speed
+_JITTER_SECONDS = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodRules:
+    """What an operator sets once for all pods."""
+
+    node_directory: str  # hostPath of the workspace
+    pause_image: str
+    engine: Engine
+    memory_limit: str
+    ca_pem: str | None  # certificates the nodes must trust besides the image's own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """One database of one run, ready to be written down."""
+
+    plan: WarmupPlan
+    staged: StagedDatabase
+    run_id: str
+    now: datetime
+    rules: PodRules
+
+
+def config_map(rollout: Rollout, manifest_json: str, agent: Mapping[str, str]) -> Object:
+    """The immutable ConfigMap: one key per agent module, the manifest, and certificates if any.
+
+    Its name carries a digest of its content, so that a changed one is another one.
+    """
+    files = {f"agent.{name}": text for name, text in sorted(agent.items())}
+    files["manifest.json"] = manifest_json
+    if rollout.rules.ca_pem is not None:
+        files["ca.pem"] = rollout.rules.ca_pem
+    digest = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:10]
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": f"{naming.daemonset_name(rollout.staged.database)}-{digest}",
+            "namespace": naming.NAMESPACE,
+            "labels": _labels(rollout.staged.database),
+        },
+        "immutable": True,
+        "data": files,
+    }
+
+
+def daemon_set(rollout: Rollout, config_map_name: str, agent: Mapping[str, str]) -> Object:
+    """The DaemonSet: an init container that warms the node, then a pause that keeps it Ready."""
+    labels = _labels(rollout.staged.database)
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": {
+            "name": naming.daemonset_name(rollout.staged.database),
+            "namespace": naming.NAMESPACE,
+            "labels": labels,
+            "annotations": _annotations(rollout),
+        },
+        "spec": {
+            "selector": {"matchLabels": labels},
+            # The default of one node at a time would take a day for a pool; a warm node is Ready in seconds.
+            "updateStrategy": {
+                "type": "RollingUpdate",
+                "rollingUpdate": {"maxUnavailable": "100%", "maxSurge": 0},
+            },
+            "revisionHistoryLimit": 1,
+            "template": {
+                # The run id in the template is what makes every node look again.
+                "metadata": {"labels": labels, "annotations": _annotations(rollout)},
+                "spec": _pod(rollout, config_map_name, sorted(agent)),
+            },
+        },
+    }
+
+
+def _labels(database: Database) -> dict[str, str]:
+    return {naming.APP_LABEL: naming.APP_VALUE, naming.DATABASE_LABEL: naming.label_value(database)}
+
+
+def _annotations(rollout: Rollout) -> dict[str, str]:
+    return {
+        naming.RUN_ANNOTATION: rollout.run_id,
+        naming.DATABASE_ANNOTATION: rollout.staged.database.path,
+        naming.GENERATION_ANNOTATION: rollout.staged.generation,
+        naming.SOURCE_VERSION_ANNOTATION: rollout.staged.source_version or "",
+    }
+
+
+def _pod(rollout: Rollout, config_map_name: str, modules: list[str]) -> Object:
+    return {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": _GRACE_SECONDS,
+        "nodeSelector": {"kubernetes.io/os": "linux"},
+        "affinity": _affinity(rollout),
+        "tolerations": [_toleration(taint) for taint in rollout.plan.selection.tolerated_taints],
+        "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
+        "initContainers": [_download(rollout)],
+        "containers": [_pause(rollout.rules)],
+        "volumes": [
+            {
+                "name": "workspace",
+                "hostPath": {"path": rollout.rules.node_directory, "type": "DirectoryOrCreate"},
+            },
+            {"name": "agent", "configMap": {"name": config_map_name, "items": _items(rollout, modules)}},
+            {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
+        ],
+    }
+
+
+def _items(rollout: Rollout, modules: list[str]) -> list[Object]:
+    items: list[Object] = [{"key": f"agent.{name}", "path": f"agent/{name}"} for name in modules]
+    items.append({"key": "manifest.json", "path": "manifest.json"})
+    if rollout.rules.ca_pem is not None:
+        items.append({"key": "ca.pem", "path": "ca.pem"})
+    return items
+
+
+def _affinity(rollout: Rollout) -> Object:
+    """The targeted pools, in words that hold for nodes that join later too."""
+    selection = rollout.plan.selection
+    rules: list[Object] = [
+        {"key": key, "operator": "In", "values": [value]} for key, value in selection.labels
+    ]
+    rules.append({"key": "type", "operator": "NotIn", "values": ["virtual-kubelet"]})
+    if selection.excluded_pools:
+        pools = list(selection.excluded_pools)
+        rules.append({"key": "kubernetes.azure.com/agentpool", "operator": "NotIn", "values": pools})
+    terms = {"nodeSelectorTerms": [{"matchExpressions": rules}]}
+    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}
+
+
+def _toleration(taint: str) -> Object:
+    pair, _, effect = taint.rpartition(":")
+    key, _, value = pair.partition("=")
+    if not value:
+        return {"key": key, "operator": "Exists", "effect": effect}
+    return {"key": key, "operator": "Equal", "value": value, "effect": effect}
+
+
+def _download(rollout: Rollout) -> Object:
+    return {
+        "name": naming.INIT_CONTAINER,
+        "image": rollout.plan.image,
+        "command": ["python3", "-B", "-m", "agent"],
+        "workingDir": MOUNT,
+        "env": _environment(rollout),
+        # A pod keeps the larger request of its containers for all its life: small ones, room in the limit.
+        "resources": {
+            "requests": {"cpu": "50m", "memory": "64Mi"},
+            "limits": {"memory": rollout.rules.memory_limit},
+        },
+        "securityContext": _locked_down(),
+        "terminationMessagePolicy": "File",
+        "volumeMounts": [
+            {"name": "workspace", "mountPath": WORKSPACE},
+            {"name": "agent", "mountPath": MOUNT, "readOnly": True},
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the container's own emptyDir
+        ],
+    }
+
+
+def _pause(rules: PodRules) -> Object:
+    return {
+        "name": "pause",
+        "image": rules.pause_image,
+        "resources": {"requests": {"cpu": "1m", "memory": "8Mi"}, "limits": {"memory": "16Mi"}},
+        "securityContext": _locked_down(),
+    }
+
+
+def _locked_down() -> Object:
+    """Root, since the workspace is root's, but root that can do nothing else."""
+    return {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+
+
+def _environment(rollout: Rollout) -> list[Object]:
+    plan = rollout.plan
+    values = {
+        "WARMUP_RUN_ID": rollout.run_id,
+        "WARMUP_MODE": plan.mode.value,
+        "WARMUP_MANIFEST": f"{MOUNT}/manifest.json",
+        "WARMUP_DIRECTORY": BLAST_DIRECTORY,
+        "WARMUP_BLOB_ENDPOINT": plan.account.blob_endpoint,
+        "WARMUP_ENGINE": rollout.rules.engine.value,
+        "WARMUP_DEADLINE_SECONDS": str(_agent_seconds(rollout)),
+        "WARMUP_START_JITTER_SECONDS": str(_JITTER_SECONDS if plan.node_count > _LARGE_POOL else 0),
+        "AZURE_CLIENT_ID": plan.kubelet.client_id,
+    }
+    if plan.max_mbps_per_node is not None:
+        values["WARMUP_MAX_MBPS"] = str(plan.max_mbps_per_node)
+    if rollout.rules.ca_pem is not None:
+        values["SSL_CERT_FILE"] = f"{MOUNT}/ca.pem"
+    node: Object = {"name": "WARMUP_NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}
+    plain: list[Object] = [{"name": name, "value": value} for name, value in values.items()]
+    return [node, *plain]
+
+
+def _agent_seconds(rollout: Rollout) -> int:
+    left = int((rollout.plan.deadline - rollout.now).total_seconds()) - _AGENT_MARGIN_SECONDS
+    return max(_SHORTEST_AGENT_SECONDS, left)

@@ -1,0 +1,108 @@
+"""When a warm-up is over, and how: the one place that may say `succeeded`."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from shared.domain.causes import REMEDIES, Kind
+from shared.domain.model import WarmupPlan
+from shared.domain.progress import DatabaseProgress, Observation
+from shared.domain.refusals import Refusal
+
+# Timers of a second or less fire at once on the Azure Storage backend, and each look costs the API
+# server a list: quick while something is about to change, slow through the long middle.
+QUICK_LOOK = timedelta(seconds=2)
+SLOW_LOOK = timedelta(seconds=15)
+QUICK_WHILE = timedelta(seconds=30)  # a warm node answers within seconds
+
+
+class Outcome(StrEnum):
+    """How a run ended."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeepWaiting:
+    """Nothing is decided yet; look again after a pause."""
+
+    pause: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How it ended; `error` begins with the cause, and is empty after success."""
+
+    outcome: Outcome
+    error: str = ""
+    partial: bool = False  # succeeded on fewer nodes than targeted, as was asked for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """What a verdict needs besides the look itself."""
+
+    plan: WarmupPlan
+    allow_partial: bool
+    began: datetime
+    now: datetime
+
+
+def judge(watch: Watch, seen: Observation) -> KeepWaiting | Ending:
+    """Decide from one look. Success: every targeted node verified every byte, all of one digest."""
+    if seen.cancelled_by is not None:
+        return Ending(outcome=Outcome.CANCELLED, error=f"cancelled by {seen.cancelled_by}")
+    over_time = watch.now >= watch.plan.deadline
+    if not seen.settled or seen.total(lambda p: p.nodes_active):
+        return _too_late(watch, seen) if over_time else KeepWaiting(pause=_pause(watch, seen))
+    if any(progress.nodes_total == 0 for progress in seen.databases):
+        return failed(
+            "no node is left to warm: every targeted node is gone; scale the pool up and start again"
+        )
+    if any(len(progress.digests) > 1 for progress in seen.databases):
+        return failed(f"nodes hold different bytes of one database; {REMEDIES[Kind.DIGESTS_DIFFER]}")
+    if not seen.total(lambda p: p.nodes_failed):
+        return Ending(outcome=Outcome.SUCCEEDED)
+    return _some_failed(watch, seen)
+
+
+def failed(error: str) -> Ending:
+    """An ending that tells its cause first."""
+    return Ending(outcome=Outcome.FAILED, error=error)
+
+
+def refused(refusal: Refusal) -> Ending:
+    """What could not begin ends as a failure that says why and what to do."""
+    return failed(refusal.sentence)
+
+
+def _some_failed(watch: Watch, seen: Observation) -> Ending:
+    if watch.allow_partial and all(progress.nodes_ready for progress in seen.databases):
+        return Ending(outcome=Outcome.SUCCEEDED, partial=True, error=_first_cause(seen))
+    return failed(_first_cause(seen))
+
+
+def _too_late(watch: Watch, seen: Observation) -> Ending:
+    minutes = (watch.plan.deadline - watch.began).total_seconds() / 60
+    waiting = seen.total(lambda p: p.nodes_active)
+    return failed(
+        f"{_first_cause(seen)} Gave up after {minutes:.0f} minutes with {waiting} nodes still at work."
+    )
+
+
+def _first_cause(seen: Observation) -> str:
+    if not seen.causes:
+        return "the nodes did not finish in time; start again: what was fetched is kept."
+    return f"{seen.causes[0].sentence}."
+
+
+def _pause(watch: Watch, seen: Observation) -> timedelta:
+    young = watch.now - watch.began < QUICK_WHILE
+    return QUICK_LOOK if young or not seen.settled or _nearly_done(seen.databases) else SLOW_LOOK
+
+
+def _nearly_done(databases: tuple[DatabaseProgress, ...]) -> bool:
+    etas = [progress.eta_seconds for progress in databases if progress.nodes_active]
+    return bool(etas) and all(eta is not None and eta <= SLOW_LOOK.total_seconds() for eta in etas)

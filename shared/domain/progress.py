@@ -1,0 +1,162 @@
+"""One look at all pods of a run, summed up: counts that add up, bytes, rate, time left, causes.
+
+This is all that a run keeps of a look, whatever the number of nodes.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from shared.domain.causes import Cause, group
+from shared.domain.model import Database
+from shared.domain.observing import NodeStanding, NodeState
+
+MAX_GLANCES = 12  # what a dashboard card can show; the nodes' own page shows all
+MAX_DIGESTS = 3  # two tell that they differ; the third tells it is no accident
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeGlance:
+    """One node in a line, for those who watch."""
+
+    node: str
+    database: str
+    standing: NodeStanding
+    phase: str
+    bytes_done: int
+    bytes_total: int
+    bytes_fetched: int
+    files_fetched: int
+    bytes_per_second: int
+    eta_seconds: int | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeLog:
+    """The last lines a node's agent wrote, sanitised."""
+
+    node: str
+    state: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseProgress:
+    """How far one database is on the nodes it is meant for."""
+
+    database: Database
+    settled: bool  # the controller has seen the change, so that the counts mean something
+    nodes_ready: int
+    nodes_failed: int
+    nodes_active: int
+    bytes_done: int
+    bytes_total: int
+    bytes_fetched: int
+    bytes_per_second: int
+    eta_seconds: int | None
+    digests: tuple[str, ...]
+
+    @property
+    def nodes_total(self) -> int:
+        """Targeted nodes: every one is ready, failed or active."""
+        return self.nodes_ready + self.nodes_failed + self.nodes_active
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What one look at the cluster found."""
+
+    at: datetime
+    cancelled_by: str | None  # the object id of who asked for the end
+    databases: tuple[DatabaseProgress, ...]
+    causes: tuple[Cause, ...]
+    logs: tuple[NodeLog, ...]
+    glances: tuple[NodeGlance, ...]
+
+    @property
+    def settled(self) -> bool:
+        """Whether every DaemonSet's counts are current."""
+        return all(progress.settled for progress in self.databases)
+
+    def total(self, figure: Callable[[DatabaseProgress], int]) -> int:
+        """A figure over all databases."""
+        return sum(figure(progress) for progress in self.databases)
+
+    def not_behind(self, earlier: "Observation | None") -> "Observation":
+        """The same look, with no byte count lower than seen before: a silent log is no lost byte."""
+        if earlier is None:
+            return self
+        seen = {progress.database: progress for progress in earlier.databases}
+        kept = tuple(_not_behind(progress, seen.get(progress.database)) for progress in self.databases)
+        return replace(self, databases=kept)
+
+
+def sum_up(
+    database: Database, states: tuple[NodeState, ...], *, settled: bool, bytes_per_node: int
+) -> DatabaseProgress:
+    """Add up one database's nodes."""
+    reports = [state.report for state in states if state.report is not None]
+    etas = [report.eta_seconds for report in reports if report.eta_seconds is not None]
+    digests = {s.report.digest for s in states if s.report and s.report.digest and _is(s, NodeStanding.READY)}
+    return DatabaseProgress(
+        database=database,
+        settled=settled,
+        nodes_ready=sum(_is(state, NodeStanding.READY) for state in states),
+        nodes_failed=sum(_is(state, NodeStanding.FAILED) for state in states),
+        nodes_active=sum(_is(state, NodeStanding.ACTIVE) for state in states),
+        bytes_done=sum(min(report.bytes_done, bytes_per_node) for report in reports),
+        bytes_total=bytes_per_node * len(states),
+        bytes_fetched=sum(report.bytes_fetched for report in reports),
+        bytes_per_second=sum(_rate(state) for state in states),
+        eta_seconds=max(etas, default=None),
+        digests=tuple(sorted(digests)[:MAX_DIGESTS]),
+    )
+
+
+def glance(database: Database, states: Iterable[NodeState]) -> tuple[NodeGlance, ...]:
+    """The nodes most worth a look: failed first, then active, then ready."""
+    order = {NodeStanding.FAILED: 0, NodeStanding.ACTIVE: 1, NodeStanding.READY: 2}
+    ranked = sorted(states, key=lambda state: (order[state.standing], state.node))
+    shown = sorted(ranked[:MAX_GLANCES], key=lambda state: state.node)
+    return tuple(_glance(database, state) for state in shown)
+
+
+def causes_of(states: Iterable[NodeState]) -> tuple[Cause, ...]:
+    """Why nodes are not ready, grouped."""
+    return group(state.cause for state in states if state.cause is not None)
+
+
+def _not_behind(now: DatabaseProgress, before: DatabaseProgress | None) -> DatabaseProgress:
+    if before is None or before.nodes_total != now.nodes_total:
+        return now  # nodes joined or left: another total, another count
+    return replace(
+        now,
+        bytes_done=max(now.bytes_done, before.bytes_done),
+        bytes_fetched=max(now.bytes_fetched, before.bytes_fetched),
+    )
+
+
+def _glance(database: Database, state: NodeState) -> NodeGlance:
+    report = state.report
+    return NodeGlance(
+        node=state.node,
+        database=database.name,
+        standing=state.standing,
+        phase=report.phase if report else "starting",
+        bytes_done=report.bytes_done if report else 0,
+        bytes_total=report.bytes_total if report else 0,
+        bytes_fetched=report.bytes_fetched if report else 0,
+        files_fetched=report.files_fetched if report else 0,
+        bytes_per_second=report.bytes_per_second if report else 0,
+        eta_seconds=report.eta_seconds if report else None,
+        seconds=report.seconds if report else 0.0,
+    )
+
+
+def _rate(state: NodeState) -> int:
+    return state.report.bytes_per_second if state.report and state.running else 0
+
+
+def _is(state: NodeState, standing: NodeStanding) -> bool:
+    return state.standing is standing

@@ -1,0 +1,154 @@
+"""What a run is given, what it carries from one generation of its history to the next, what it returns."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from shared.domain.leases import NetworkState
+from shared.domain.model import (
+    Account,
+    Cluster,
+    Database,
+    Registry,
+    RoleGrant,
+    StagedDatabase,
+    WarmupPlan,
+    WarmupRequest,
+)
+from shared.domain.observing import NodeState
+from shared.domain.phases import Journal
+from shared.domain.progress import NodeLog, Observation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watching:
+    """A run whose DaemonSets are applied: what the watch needs to go on after continue-as-new."""
+
+    plan: WarmupPlan
+    grants: tuple[RoleGrant, ...]
+    looks: int
+    last: Observation | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """The orchestration's input: the request, and what earlier generations have reached."""
+
+    request: WarmupRequest
+    started_at: datetime | None = None
+    journal: Journal = field(default_factory=Journal)
+    watching: Watching | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountQuery:
+    """Which account, and which run asks."""
+
+    subscription_id: str
+    name: str
+    resource_group: str | None
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """The account can be used; what it was like, and whether this changed it."""
+
+    account: Account
+    mode: str  # window | vnet | none
+    opened: bool
+    before: NetworkState | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """Whether the data plane answers the app: `reachable`, or how it refuses."""
+
+    outcome: str  # reachable | blocked | denied | not_found | network
+    message: str = ""
+
+    @property
+    def reachable(self) -> bool:
+        """Whether there is nothing to wait for."""
+        return self.outcome == "reachable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseQuery:
+    """One database in one account."""
+
+    account: Account
+    database: Database
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleQuery:
+    """Who must be able to read what."""
+
+    principal_id: str
+    account: Account
+    registry: Registry | None
+    cluster: Cluster  # its subscription holds the registry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutOrder:
+    """Put one database of a plan onto the nodes."""
+
+    plan: WarmupPlan
+    staged: StagedDatabase
+    run_id: str
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookOrder:
+    """Look at the nodes once."""
+
+    cluster: Cluster
+    databases: tuple[StagedDatabase, ...]
+    run_id: str
+    applied_at: datetime
+    look: int  # counts up, so that busy nodes take turns in showing their logs
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retirement:
+    """DaemonSets of a run that did not succeed are taken away, so that nothing crash-loops."""
+
+    cluster: Cluster
+    databases: tuple[Database, ...]
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseLook:
+    """Every targeted node's state, for one database."""
+
+    database: Database
+    settled: bool  # the DaemonSet controller has seen the newest template
+    states: tuple[NodeState, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterLook:
+    """All of one look, before it is summed up."""
+
+    databases: tuple[DatabaseLook, ...]
+    logs: tuple[NodeLog, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogEntry:
+    """One row of the list of databases, as the dashboard shows it."""
+
+    name: str
+    container: str
+    prefix: str
+    source: str  # ncbi | custom
+    file_count: int
+    total_bytes: int
+    last_modified: datetime
+    source_version: str | None
+    downloaded_at: str | None
+    ready: bool

@@ -1,0 +1,107 @@
+"""What the hands and doors need of the world, in the words of the domain.
+
+Each port raises `PassingError` for what a retry may cure, and returns a `Refusal` for what it cannot.
+"""
+
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from shared.domain.claims import Claim
+from shared.domain.daemonset import Rollout
+from shared.domain.leases import Ledger, NetworkState
+from shared.domain.model import Account, Cluster, ClusterFacts, Database, RoleGrant
+from shared.domain.refusals import Refusal
+from shared.domain.runs import AccountQuery, CatalogEntry, ClusterLook, LookOrder, Probe, RoleQuery
+from shared.domain.staging import Listing, Manifest
+
+
+class PassingError(Exception):
+    """Something that may pass: a time-out, a throttle, a service that is down. Worth a retry."""
+
+
+class Clusters(Protocol):
+    """AKS clusters: ARM's word on them, and their Kubernetes API."""
+
+    def facts(self, cluster: Cluster) -> ClusterFacts | Refusal:
+        """Power state, kubelet identity and the nodes that a warm-up targets."""
+
+    def apply(self, rollout: Rollout, manifest: Manifest) -> Refusal | None:
+        """Write ConfigMap and DaemonSet; repeating it changes nothing."""
+
+    def look(self, order: LookOrder) -> ClusterLook:
+        """Read every pod of these databases once, with the logs that are worth reading."""
+
+    def remove(self, cluster: Cluster, database: Database, run_id: str | None) -> bool:
+        """Delete the DaemonSet if it is of this run (of any run where None); False where none was there."""
+
+
+class Catalog(Protocol):
+    """The container of databases."""
+
+    def listing(self, account: Account, database: Database) -> Listing:
+        """Everything it says about one database."""
+
+    def probe(self, account: Account) -> Probe:
+        """Whether it can be read from here."""
+
+    def databases(self, account: Account) -> tuple[CatalogEntry, ...]:
+        """Everything that looks like a database, complete or not."""
+
+
+class Accounts(Protocol):
+    """Storage accounts as ARM sees them."""
+
+    def find(self, query: AccountQuery) -> Account | Refusal:
+        """Find an account by its name, which is global; its group need not be known."""
+
+    def network(self, account: Account) -> NetworkState:
+        """Who may reach it now."""
+
+    def open(self, account: Account, found: NetworkState) -> Refusal | None:
+        """Open it in the configured mode; repeating it changes nothing."""
+
+    def restore(self, account: Account, before: NetworkState) -> None:
+        """Make it exactly as it was."""
+
+
+class Roles(Protocol):
+    """Role assignments."""
+
+    def grant(self, query: RoleQuery) -> tuple[RoleGrant, ...]:
+        """Grant what the nodes need to read blobs and images; one result for each role."""
+
+
+class Ledgers(Protocol):
+    """Access ledgers: one small document per account, one writer at a time."""
+
+    def held(self, account: Account) -> AbstractContextManager["LedgerPage"]:
+        """Hold an account's document; raises PassingError when another writer holds it too long."""
+
+    def accounts(self) -> tuple[Account, ...]:
+        """Every account that has a document."""
+
+
+class LedgerPage(Protocol):
+    """An account's document, while it is held."""
+
+    def read(self) -> Ledger:
+        """What it says."""
+
+    def write(self, ledger: Ledger) -> None:
+        """Write it down, before anything is done about it."""
+
+
+class Claims(Protocol):
+    """Claims: one small document per cluster and database."""
+
+    def take(self, claim: Claim, over: Claim | None) -> bool:
+        """Write a claim where there is none, or in place of exactly `over`; False when somebody was faster."""
+
+    def read(self, cluster: Cluster, database: Database) -> Claim | None:
+        """Who holds it."""
+
+    def drop(self, cluster: Cluster, databases: tuple[Database, ...], run_id: str) -> None:
+        """Give up what this run holds; nothing of others."""
+
+    def cancel(self, cluster: Cluster, database: Database, run_id: str, by: str) -> bool:
+        """Ask the run to end; False when it no longer holds the database."""
