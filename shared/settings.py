@@ -1,0 +1,240 @@
+"""The environment, read once. A missing or unfit setting is named, with what it should be.
+
+Every setting is listed, with its default, in `local.settings.sample.json` and in the README; a test
+keeps the three equal.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TypeVar
+
+from shared.domain.model import Engine
+from shared.domain.requests import ImageRules
+
+E = TypeVar("E", bound=StrEnum)
+_QUANTITY = re.compile(r"[1-9][0-9]*(Ki|Mi|Gi)")
+_TAINT = re.compile(r"[A-Za-z0-9./_-]+(=[A-Za-z0-9._-]*)?:(NoSchedule|PreferNoSchedule|NoExecute)")
+_LABEL = re.compile(r"[A-Za-z0-9./_-]+=[A-Za-z0-9._-]*")
+# Where Azure leaves its mark; on none of these may anybody come in without a token.
+_SIGNS_OF_AZURE = (
+    "WEBSITE_INSTANCE_ID",
+    "WEBSITE_SITE_NAME",
+    "CONTAINER_NAME",
+    "WEBSITE_POD_NAME",
+    "REGION_NAME",
+)
+
+
+class SettingsError(ValueError):
+    """A setting that is missing or unfit; the message says which, and what it should be."""
+
+
+class AccessMode(StrEnum):
+    """How nodes come to reach a storage account that is closed."""
+
+    NONE = "none"  # they already can: private endpoint, or an account that is open
+    WINDOW = "window"  # the account's public switch, opened for as long as a run holds it
+    VNET = "vnet"  # a rule for the nodes' subnet, for as long as a run holds the account
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AzureSettings:
+    """Which cloud, and who the app is in it."""
+
+    arm_endpoint: str
+    authority_host: str
+    client_id: str | None
+    ca_bundle: Path | None
+    state_endpoint: str  # blob endpoint of the app's own storage account
+    state_container: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessSettings:
+    """How a storage account is opened to the nodes, and where databases lie in it."""
+
+    mode: AccessMode
+    subnet_id: str | None
+    container: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodSettings:
+    """How nodes are chosen and what runs on them."""
+
+    images: ImageRules
+    pause_image: str
+    node_directory: str
+    node_labels: tuple[tuple[str, str], ...]
+    tolerations: tuple[str, ...]
+    engine: Engine
+    memory_limit: str
+    deadline_minutes: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthSettings:
+    """Who may call."""
+
+    tenant_id: str | None
+    client_id: str | None
+    reader_role: str | None
+    operator_role: str | None
+    clusters: tuple[str, ...]  # `subscription/group/name` or `*`
+    accounts: tuple[str, ...]  # names or `*`
+    development_bypass: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All of it."""
+
+    azure: AzureSettings
+    access: AccessSettings
+    pods: PodSettings
+    auth: AuthSettings
+    retention_days: int
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str]) -> "Settings":
+        """Read everything, or raise SettingsError naming the first setting that is wrong."""
+        return cls(
+            azure=_azure(environment),
+            access=_access(environment),
+            pods=_pods(environment),
+            auth=_auth(environment),
+            retention_days=_whole(environment, "WARMUP_RETENTION_DAYS", 30),
+        )
+
+
+def _azure(env: Mapping[str, str]) -> AzureSettings:
+    bundle = env.get("CA_BUNDLE_FILE") or None
+    if bundle is not None and not Path(bundle).is_file():
+        raise SettingsError(
+            f"CA_BUNDLE_FILE names {bundle!r}, which is no file; give a PEM bundle or unset it"
+        )
+    return AzureSettings(
+        arm_endpoint=_url(env, "AZURE_ARM_ENDPOINT", "https://management.azure.com"),
+        authority_host=_url(env, "AZURE_AUTHORITY_HOST", "https://login.microsoftonline.com"),
+        client_id=env.get("AZURE_CLIENT_ID") or None,
+        ca_bundle=Path(bundle) if bundle else None,
+        state_endpoint=_state_endpoint(env),
+        state_container=env.get("WARMUP_STATE_CONTAINER") or "warmup-state",
+    )
+
+
+def _state_endpoint(env: Mapping[str, str]) -> str:
+    """The Functions host's own storage, by identity: the same settings that the host reads."""
+    if env.get("AzureWebJobsStorage__blobServiceUri"):
+        return _url(env, "AzureWebJobsStorage__blobServiceUri", "")
+    if env.get("AzureWebJobsStorage__accountName"):
+        return f"https://{env['AzureWebJobsStorage__accountName']}.blob.core.windows.net"
+    raise SettingsError(
+        "AzureWebJobsStorage__blobServiceUri is missing: set it to the blob endpoint of the app's own storage "
+        "account, whose access ledger must outlive every run (an account key is not accepted)"
+    )
+
+
+def _access(env: Mapping[str, str]) -> AccessSettings:
+    mode = _choice(env, "STORAGE_ACCESS_MODE", AccessMode, AccessMode.NONE)
+    subnet = env.get("STORAGE_SUBNET_ID") or None
+    if mode is AccessMode.VNET and not subnet:
+        raise SettingsError(
+            "STORAGE_SUBNET_ID is missing: mode vnet needs the resource id of the nodes' subnet"
+        )
+    return AccessSettings(mode=mode, subnet_id=subnet, container=env.get("BLAST_DB_CONTAINER") or "blast-db")
+
+
+def _pods(env: Mapping[str, str]) -> PodSettings:
+    return PodSettings(
+        images=ImageRules(
+            repository=env.get("WARMUP_IMAGE_REPOSITORY") or "ncbi/elb:1.4.0",
+            registry_suffix=env.get("ACR_SUFFIX") or "azurecr.io",
+            default_image=env.get("WARMUP_IMAGE") or None,
+        ),
+        pause_image=env.get("WARMUP_PAUSE_IMAGE") or "mcr.microsoft.com/oss/kubernetes/pause:3.9",
+        node_directory=_absolute(env, "WARMUP_NODE_DIRECTORY", "/workspace"),
+        node_labels=tuple(
+            _pair(label) for label in _list(env, "WARMUP_NODE_LABELS", "workload=blast", _LABEL)
+        ),
+        tolerations=_list(env, "WARMUP_TOLERATIONS", "workload=blast:NoSchedule", _TAINT),
+        engine=_choice(env, "WARMUP_ENGINE", Engine, Engine.RANGED),
+        memory_limit=_quantity(env, "WARMUP_MEMORY_LIMIT", "1Gi"),
+        deadline_minutes=_whole(env, "WARMUP_DEADLINE_MINUTES", 0) or None,
+    )
+
+
+def _auth(env: Mapping[str, str]) -> AuthSettings:
+    bypass = env.get("AUTH_DEV_BYPASS", "").lower() == "true"
+    signs = [name for name in _SIGNS_OF_AZURE if env.get(name)]
+    if bypass and (signs or env.get("AZURE_FUNCTIONS_ENVIRONMENT") != "Development"):
+        seen = signs[0] if signs else "AZURE_FUNCTIONS_ENVIRONMENT is not Development"
+        raise SettingsError(f"AUTH_DEV_BYPASS is refused, since this is no local host ({seen}); unset it")
+    if not bypass and not (env.get("AZURE_TENANT_ID") and env.get("API_CLIENT_ID")):
+        raise SettingsError(
+            "AZURE_TENANT_ID and API_CLIENT_ID are missing: they say whose tokens are accepted"
+        )
+    return AuthSettings(
+        tenant_id=env.get("AZURE_TENANT_ID") or None,
+        client_id=env.get("API_CLIENT_ID") or None,
+        reader_role=env.get("AUTH_READER_ROLE") or None,
+        operator_role=env.get("AUTH_OPERATOR_ROLE") or None,
+        clusters=_words(env, "ALLOWED_CLUSTERS"),
+        accounts=_words(env, "ALLOWED_STORAGE_ACCOUNTS"),
+        development_bypass=bypass,
+    )
+
+
+def _url(env: Mapping[str, str], name: str, default: str) -> str:
+    value = (env.get(name) or default).rstrip("/")
+    if not re.fullmatch(r"https://[^\s?#]+", value):
+        raise SettingsError(f"{name} is {value[:80]!r}; give an https:// address")
+    return value
+
+
+def _choice(env: Mapping[str, str], name: str, kind: type[E], default: E) -> E:
+    try:
+        return kind(env.get(name) or default)
+    except ValueError:
+        raise SettingsError(f"{name} is {env[name][:40]!r}; give one of {', '.join(kind)}") from None
+
+
+def _whole(env: Mapping[str, str], name: str, default: int) -> int:
+    text = env.get(name) or str(default)
+    if not text.isdigit():
+        raise SettingsError(f"{name} is {text[:40]!r}; give a whole number")
+    return int(text)
+
+
+def _quantity(env: Mapping[str, str], name: str, default: str) -> str:
+    text = env.get(name) or default
+    if not _QUANTITY.fullmatch(text):
+        raise SettingsError(f"{name} is {text[:40]!r}; give a quantity such as 1Gi")
+    return text
+
+
+def _absolute(env: Mapping[str, str], name: str, default: str) -> str:
+    text = env.get(name) or default
+    if not text.startswith("/") or ".." in text:
+        raise SettingsError(f"{name} is {text[:80]!r}; give an absolute path on the node")
+    return text
+
+
+def _words(env: Mapping[str, str], name: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in (env.get(name) or "").split(",") if word.strip())
+
+
+def _list(env: Mapping[str, str], name: str, default: str, rule: re.Pattern[str]) -> tuple[str, ...]:
+    words = _words({name: env.get(name, default)}, name)
+    bad = next((word for word in words if not rule.fullmatch(word)), None)
+    if bad is not None:
+        raise SettingsError(f"{name} holds {bad[:80]!r}; see the README for its form")
+    return words
+
+
+def _pair(label: str) -> tuple[str, str]:
+    key, _, value = label.partition("=")
+    return key, value
