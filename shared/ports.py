@@ -95,7 +95,7 @@ class Claims(Protocol):
     """Claims: one small document per cluster and database."""
 
     def take(self, claim: Claim, over: Claim | None) -> bool:
-        """Write a claim where there is none, or in place of exactly `over`; False when somebody was faster."""
+        """Write a claim where there is none, or in place of exactly `over`; False if somebody won."""
 
     def read(self, cluster: Cluster, database: Database) -> Claim | None:
         """Who holds it."""

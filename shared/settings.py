@@ -133,8 +133,8 @@ def _state_endpoint(env: Mapping[str, str]) -> str:
     if env.get("AzureWebJobsStorage__accountName"):
         return f"https://{env['AzureWebJobsStorage__accountName']}.blob.core.windows.net"
     raise SettingsError(
-        "AzureWebJobsStorage__blobServiceUri is missing: set it to the blob endpoint of the app's own storage "
-        "account, whose access ledger must outlive every run (an account key is not accepted)"
+        "AzureWebJobsStorage__blobServiceUri is missing: set it to the blob endpoint of the app's own "
+        "storage account, whose access ledger must outlive every run (an account key is not accepted)"
     )
 
 

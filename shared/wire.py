@@ -81,9 +81,7 @@ def _decode_object(kind: type[T], document: Any, where: str) -> T:
     if not isinstance(document, Mapping):
         raise WireError(f"{where}: an object was expected")
     hints = typing.get_type_hints(kind)
-    known = {
-        name: hints[name] for name in (field.name for field in dataclasses.fields(kind)) if name in document
-    }  # type: ignore[arg-type]
+    known = {name: hint for name, hint in hints.items() if name in document}
     try:
         return kind(**{name: decode(hint, document[name], f"{where}.{name}") for name, hint in known.items()})
     except TypeError as missing:
