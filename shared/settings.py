@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from shared.domain.model import Engine
-from shared.domain.requests import ImageRules
+from shared.domain.requests import RequestDefaults
 
 E = TypeVar("E", bound=StrEnum)
 _QUANTITY = re.compile(r"[1-9][0-9]*(Ki|Mi|Gi)")
@@ -65,14 +65,13 @@ class AccessSettings:
 class PodSettings:
     """How nodes are chosen and what runs on them."""
 
-    images: ImageRules
+    requests: RequestDefaults
     pause_image: str
     node_directory: str
     node_labels: tuple[tuple[str, str], ...]
     tolerations: tuple[str, ...]
     engine: Engine
     memory_limit: str
-    deadline_minutes: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,10 +149,11 @@ def _access(env: Mapping[str, str]) -> AccessSettings:
 
 def _pods(env: Mapping[str, str]) -> PodSettings:
     return PodSettings(
-        images=ImageRules(
+        requests=RequestDefaults(
             repository=env.get("WARMUP_IMAGE_REPOSITORY") or "ncbi/elb:1.4.0",
             registry_suffix=env.get("ACR_SUFFIX") or "azurecr.io",
-            default_image=env.get("WARMUP_IMAGE") or None,
+            image=env.get("WARMUP_IMAGE") or None,
+            deadline_minutes=_whole(env, "WARMUP_DEADLINE_MINUTES", 0) or None,
         ),
         pause_image=env.get("WARMUP_PAUSE_IMAGE") or "mcr.microsoft.com/oss/kubernetes/pause:3.9",
         node_directory=_absolute(env, "WARMUP_NODE_DIRECTORY", "/workspace"),
@@ -163,7 +163,6 @@ def _pods(env: Mapping[str, str]) -> PodSettings:
         tolerations=_list(env, "WARMUP_TOLERATIONS", "workload=blast:NoSchedule", _TAINT),
         engine=_choice(env, "WARMUP_ENGINE", Engine, Engine.RANGED),
         memory_limit=_quantity(env, "WARMUP_MEMORY_LIMIT", "1Gi"),
-        deadline_minutes=_whole(env, "WARMUP_DEADLINE_MINUTES", 0) or None,
     )
 
 

@@ -22,6 +22,7 @@ class Outcome(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    PLANNED = "planned"  # a dry run: nothing was touched
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

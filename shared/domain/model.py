@@ -81,6 +81,7 @@ class WarmupRequest:
     dry_run: bool
     allow_partial: bool
     max_mbps_per_node: int | None
+    deadline_minutes: int | None  # the operator's setting; None: sized from the bytes
     requested_by: str  # an object id, never a name or a token
 
 

@@ -52,8 +52,9 @@ class Journal:
         return self if known.started_at else self._with(replace(known, started_at=now))
 
     def end(self, step: Step, now: datetime, note: str = "") -> "Journal":
-        """Note that a step is done."""
-        return self._with(replace(self.record(step), completed_at=now, note=note))
+        """Note that a step is done; one that was never reached stays so."""
+        known = self.record(step)
+        return self._with(replace(known, completed_at=now, note=note)) if known.started_at else self
 
     def record(self, step: Step) -> StepRecord:
         """What is known of one step."""
@@ -75,7 +76,7 @@ class Journal:
 def phase_of(journal: Journal, outcome: str | None) -> Phase:
     """The one word: from the ending where there is one, else from the last step reached."""
     if outcome is not None:
-        return Phase.COMPLETED if outcome == "succeeded" else Phase.FAILED
+        return Phase.COMPLETED if outcome in ("succeeded", "planned") else Phase.FAILED
     if journal.began(Step.POLLING):
         return Phase.WARMING_UP  # never before there are counts to show
     return Phase.CONFIGURING if journal.began(Step.CONFIGURING) else Phase.ENABLING_STORAGE

@@ -30,7 +30,6 @@ class Grounds:
     account: Account
     databases: tuple[StagedDatabase, ...]
     now: datetime
-    deadline_minutes: int | None  # the operator's word, where there is one
 
 
 def judge_cluster(cluster: Cluster, facts: ClusterFacts) -> KubeletIdentity | Refusal:
@@ -76,8 +75,8 @@ def plan_warmup(grounds: Grounds, kubelet: KubeletIdentity) -> WarmupPlan | Refu
 
 
 def _deadline(grounds: Grounds) -> datetime:
-    if grounds.deadline_minutes is not None:
-        return grounds.now + timedelta(minutes=grounds.deadline_minutes)
+    if grounds.request.deadline_minutes is not None:
+        return grounds.now + timedelta(minutes=grounds.request.deadline_minutes)
     total = sum(staged.bytes for staged in grounds.databases)
     return grounds.now + max(SHORTEST_DEADLINE, timedelta(seconds=total / _planned_rate(grounds.request)))
 

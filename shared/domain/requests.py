@@ -27,15 +27,16 @@ class BadRequestError(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImageRules:
-    """How an image is found: from the named registry, else the configured one."""
+class RequestDefaults:
+    """What the operator has set for all requests; an image comes from the named registry, else from here."""
 
     repository: str  # ncbi/elb:1.4.0
     registry_suffix: str  # azurecr.io
-    default_image: str | None
+    image: str | None
+    deadline_minutes: int | None
 
 
-def parse_request(fields: object, *, images: ImageRules, requested_by: str) -> WarmupRequest:
+def parse_request(fields: object, *, defaults: RequestDefaults, requested_by: str) -> WarmupRequest:
     """Read the body of a start.
 
     Raises:
@@ -48,12 +49,13 @@ def parse_request(fields: object, *, images: ImageRules, requested_by: str) -> W
         account_name=_matching(body, "storage_account", _ACCOUNT, "3-24 lower-case letters and digits"),
         account_resource_group=_optional(body, "storage_resource_group", _group),
         databases=_databases(body),
-        image=_image(registry, images),
+        image=_image(registry, defaults),
         registry=registry,
         mode=Mode.VERIFY if _flag(body, "verify_only") else Mode.WARM,
         dry_run=_flag(body, "dry_run"),
         allow_partial=_flag(body, "allow_partial"),
         max_mbps_per_node=_mbps(body),
+        deadline_minutes=defaults.deadline_minutes,
         requested_by=requested_by,
     )
 
@@ -165,13 +167,13 @@ def _registry(body: Mapping[str, object]) -> Registry | None:
     return Registry(name=name, resource_group=_optional(body, "acr_resource_group", _group))
 
 
-def _image(registry: Registry | None, images: ImageRules) -> str:
+def _image(registry: Registry | None, defaults: RequestDefaults) -> str:
     if registry is not None:
-        return f"{registry.name.lower()}.{images.registry_suffix}/{images.repository}"
-    if images.default_image is None:
+        return f"{registry.name.lower()}.{defaults.registry_suffix}/{defaults.repository}"
+    if defaults.image is None:
         raise BadRequestError(
             "no image is named: send acr_name, the registry that holds "
-            + images.repository
+            + defaults.repository
             + ", or set WARMUP_IMAGE"
         )
-    return images.default_image
+    return defaults.image

@@ -113,8 +113,8 @@ class LookOrder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Retirement:
-    """DaemonSets of a run that did not succeed are taken away, so that nothing crash-loops."""
+class Holdings:
+    """What one run holds on a cluster: its claims, and the DaemonSets that carry its id."""
 
     cluster: Cluster
     databases: tuple[Database, ...]

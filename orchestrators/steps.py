@@ -1,0 +1,297 @@
+"""The verbs a story may use, typed; the only file that says `call_activity`.
+
+Each verb is a sub-generator, used with `yield from`. A verb whose activity refuses, or fails for good,
+ends the story by raising `EndedError`; the story tells that ending in one place.
+"""
+
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, NoReturn, TypeVar
+
+import azure.durable_functions as df
+
+from shared.domain.judging import Ending, Outcome, Watch, failed, refused
+from shared.domain.model import (
+    Account,
+    ClusterFacts,
+    Mode,
+    RoleGrant,
+    StagedDatabase,
+    WarmupPlan,
+    WarmupRequest,
+)
+from shared.domain.phases import Step
+from shared.domain.progress import Observation
+from shared.domain.refusals import Reason, Refusal
+from shared.domain.runs import (
+    Access,
+    AccountQuery,
+    DatabaseQuery,
+    Holdings,
+    LookOrder,
+    Probe,
+    RoleQuery,
+    RolloutOrder,
+    Run,
+    Watching,
+)
+from shared.domain.status import custom_status, output
+from shared.wire import decode, encode
+
+T = TypeVar("T")
+Verb = Generator[Any, Any, T]
+Json = dict[str, Any]
+
+# One look is about eight rows of history, and Python replays all of them at every step.
+LOOKS_PER_HISTORY = 60
+# Storage network changes were seen to take 90 s; a probe that fails for longer will not pass.
+PROBES_LAST = timedelta(seconds=120)
+PROBE_EVERY = timedelta(seconds=5)
+_RETRY = df.RetryOptions(first_retry_interval_in_milliseconds=5_000, max_number_of_attempts=4)
+# What winds a run up is tried for longer: an open account outweighs a late report.
+_PERSISTENT_RETRY = df.RetryOptions(first_retry_interval_in_milliseconds=10_000, max_number_of_attempts=12)
+_MAX_FAILURE_TEXT = 400
+
+
+class EndedError(Exception):
+    """The story has another ending than success."""
+
+    def __init__(self, ending: Ending) -> None:
+        """Carry the ending to where the story tells it."""
+        super().__init__(ending.error)
+        self.ending = ending
+
+
+class Steps:
+    """What a story does, in its own words, and the run as far as it has come."""
+
+    def __init__(self, context: df.DurableOrchestrationContext) -> None:
+        """Read the run's input; the first generation also notes when it began."""
+        self._context = context
+        given: Run = decode(Run, context.get_input())
+        self.run = given if given.started_at else replace(given, started_at=self.now)
+        self._shown: Json | None = None
+        self._joined = False  # whether the account's ledger may name this run
+
+    @property
+    def now(self) -> datetime:
+        """The story's only clock."""
+        moment: datetime = self._context.current_utc_datetime
+        return moment
+
+    @property
+    def run_id(self) -> str:
+        """The instance id, stamped into everything the run writes."""
+        return str(self._context.instance_id)
+
+    @property
+    def request(self) -> WarmupRequest:
+        """What was asked for."""
+        return self.run.request
+
+    def begin(self, step: Step) -> None:
+        """A step begins; everybody may see it."""
+        self.run = replace(self.run, journal=self.run.journal.begin(step, self.now))
+        self.show()
+
+    def end(self, step: Step, note: str = "") -> None:
+        """A step is done."""
+        self.run = replace(self.run, journal=self.run.journal.end(step, self.now, note))
+
+    def show(self, ending: Ending | None = None) -> None:
+        """Publish the status, if it says anything new."""
+        status = custom_status(self.run, ending=ending)
+        if status != self._shown:
+            self._shown = status
+            self._context.set_custom_status(status)
+
+    def accept(self, answer: T | Refusal) -> T:
+        """Go on with an answer; a refusal is the end."""
+        if isinstance(answer, Refusal):
+            self.finish(refused(answer))
+        return answer
+
+    def finish(self, ending: Ending) -> NoReturn:
+        """End the story here."""
+        raise EndedError(ending)
+
+    def read_cluster(self) -> Verb[ClusterFacts]:
+        """Power state, identity and targeted nodes."""
+        answer: ClusterFacts | Refusal
+        answer = yield from self._call("read_cluster", self.request.cluster, ClusterFacts | Refusal)
+        return self.accept(answer)
+
+    def open_access(self) -> Verb[Access]:
+        """Join the account's ledger and open it if it is closed; a dry run only looks."""
+        activity = "inspect_access" if self.request.dry_run else "open_access"
+        self._joined = not self.request.dry_run
+        answer: Access | Refusal
+        answer = yield from self._call(activity, self._account_query(), Access | Refusal)
+        return self.accept(answer)
+
+    def await_data_plane(self, account: Account) -> Verb[None]:
+        """Probe until blobs can be read from here, for as long as network changes take."""
+        give_up = self.now + PROBES_LAST
+        probe: Probe = yield from self._call("probe_access", account, Probe)
+        while not probe.reachable:
+            if self.now >= give_up or self.request.dry_run:
+                self.accept(_blocked(account, probe))
+            yield from self.sleep(PROBE_EVERY)
+            probe = yield from self._call("probe_access", account, Probe)
+
+    def describe(self, account: Account) -> Verb[tuple[StagedDatabase, ...]]:
+        """What is staged of every database, side by side; one refusal refuses all."""
+        queries = [DatabaseQuery(account=account, database=database) for database in self.request.databases]
+        answers = yield from self._call_each("describe_database", queries, StagedDatabase | Refusal)
+        return tuple(self.accept(answer) for answer in answers)
+
+    def grant_roles(self, plan: WarmupPlan) -> Verb[tuple[RoleGrant, ...]]:
+        """Let the nodes read blobs and images; a role we may not grant is shown with its remedy."""
+        query = RoleQuery(
+            principal_id=plan.kubelet.object_id,
+            account=plan.account,
+            registry=plan.registry,
+            cluster=plan.cluster,
+        )
+        grants: tuple[RoleGrant, ...] = yield from self._call("grant_roles", query, tuple[RoleGrant, ...])
+        return grants
+
+    def apply(self, plan: WarmupPlan) -> Verb[None]:
+        """Put every database onto the nodes, side by side."""
+        for answer in (yield from self._call_each("apply_daemonset", self._rollouts(plan), Refusal | None)):
+            self.accept(answer)
+
+    def keep(self, plan: WarmupPlan, grants: tuple[RoleGrant, ...]) -> None:
+        """Remember what the watch needs, for this history and the next."""
+        self.run = replace(self.run, watching=Watching(plan=plan, grants=grants, looks=0, last=None))
+
+    def look(self) -> Verb[Observation]:
+        """Look at every targeted node once, and show what was seen; byte counts never fall."""
+        watching = self._watching
+        order = LookOrder(
+            cluster=watching.plan.cluster,
+            databases=watching.plan.databases,
+            run_id=self.run_id,
+            applied_at=self.run.journal.record(Step.WARMING_UP).started_at or self.now,
+            look=watching.looks,
+            now=self.now,
+        )
+        observed: Observation = yield from self._call("observe_nodes", order, Observation)
+        seen = observed.not_behind(watching.last)
+        # Polling begins with the first counts: a dashboard prints them as soon as it reads the phase.
+        journal = self.run.journal.begin(Step.POLLING, self.now)
+        newest = replace(watching, looks=watching.looks + 1, last=seen)
+        self.run = replace(self.run, journal=journal, watching=newest)
+        self.show()
+        return seen
+
+    @property
+    def watch(self) -> Watch:
+        """What a verdict needs besides what was seen."""
+        return Watch(
+            plan=self._watching.plan,
+            allow_partial=self.request.allow_partial,
+            began=self.run.started_at or self.now,
+            now=self.now,
+        )
+
+    @property
+    def history_is_full(self) -> bool:
+        """Whether it is time to begin a new one."""
+        return self._watching.looks % LOOKS_PER_HISTORY == 0
+
+    def continue_as_new(self) -> None:
+        """Begin a new history with what is known."""
+        self._context.continue_as_new(encode(self.run))
+
+    def sleep(self, pause: timedelta) -> Verb[None]:
+        """Wait on a durable timer; it may fire early, so nothing is concluded from it."""
+        yield self._context.create_timer(self.now + pause)
+
+    def rest(self, ending: Ending) -> Verb[None]:
+        """Leave the pods as they should be for nodes that join later: warming, or not there at all."""
+        if not self.run.journal.began(Step.WARMING_UP):
+            return
+        if ending.outcome is not Outcome.SUCCEEDED or self.request.mode is Mode.RELEASE:
+            yield from self._persist("retire_daemonsets", self._holdings())
+        elif self.request.mode is Mode.VERIFY:
+            plan = replace(self._watching.plan, mode=Mode.WARM)
+            for order in self._rollouts(plan):
+                yield from self._persist("apply_daemonset", order)
+
+    def close_access(self) -> Verb[None]:
+        """Leave the account's ledger; the last one out restores what was before."""
+        if self._joined or self.run.watching:
+            yield from self._persist("close_access", self._account_query())
+
+    def release_claims(self) -> Verb[None]:
+        """Let others warm these databases."""
+        yield from self._persist("release_claims", self._holdings())
+
+    def report(self, ending: Ending) -> Verb[Json]:
+        """Tell the logs how it ended, and return what the dashboard reads."""
+        self.show(ending)
+        result = output(self.run, ending)
+        yield self._context.call_activity("record_ending", result)
+        return result
+
+    @property
+    def _watching(self) -> Watching:
+        assert self.run.watching is not None  # the story keeps its plan before it watches
+        return self.run.watching
+
+    def _rollouts(self, plan: WarmupPlan) -> list[RolloutOrder]:
+        return [
+            RolloutOrder(plan=plan, staged=staged, run_id=self.run_id, now=self.now)
+            for staged in plan.databases
+        ]
+
+    def _holdings(self) -> Holdings:
+        return Holdings(cluster=self.request.cluster, databases=self.request.databases, run_id=self.run_id)
+
+    def _account_query(self) -> AccountQuery:
+        return AccountQuery(
+            subscription_id=self.request.cluster.subscription_id,
+            name=self.request.account_name,
+            resource_group=self.request.account_resource_group,
+            run_id=self.run_id,
+        )
+
+    def _call(self, activity: str, value: object, kind: Any) -> Verb[Any]:
+        try:
+            answer = yield self._context.call_activity_with_retry(activity, _RETRY, encode(value))
+        except Exception as failure:  # noqa: BLE001 - SDK 1.x raises nothing sharper
+            self.finish(failed(_cause_of(failure)))
+        return decode(kind, answer)
+
+    def _call_each(self, activity: str, values: Sequence[object], kind: Any) -> Verb[list[Any]]:
+        tasks = [self._context.call_activity_with_retry(activity, _RETRY, encode(value)) for value in values]
+        try:
+            answers = yield self._context.task_all(tasks)
+        except Exception as failure:  # noqa: BLE001 - SDK 1.x raises nothing sharper
+            self.finish(failed(_cause_of(failure)))
+        return [decode(kind, answer) for answer in answers]
+
+    def _persist(self, activity: str, value: object) -> Verb[None]:
+        """Wind something up; the janitor finishes what even this cannot."""
+        try:
+            yield self._context.call_activity_with_retry(activity, _PERSISTENT_RETRY, encode(value))
+        except Exception as failure:  # noqa: BLE001 - SDK 1.x raises nothing sharper
+            self.end(Step.DISABLE_STORAGE, f"{activity} is left to the janitor: {_cause_of(failure)}")
+
+
+def _cause_of(failure: Exception) -> str:
+    """The first line of what an activity raised, without Durable's prefix and .NET's appendix."""
+    first = str(failure).split("\n", 1)[0].strip()
+    prefix, separator, text = first.partition("' failed: ")
+    told = text if separator and prefix.startswith("Activity function") else first
+    return told.partition("Error: ")[2][:_MAX_FAILURE_TEXT] or told[:_MAX_FAILURE_TEXT]
+
+
+def _blocked(account: Account, probe: Probe) -> Refusal:
+    return Refusal(
+        reason=Reason.STORAGE_BLOCKED,
+        message=f"account {account.name!r} cannot be read: {probe.outcome}, {probe.message}",
+        remedy="open it to the app's network, or set STORAGE_ACCESS_MODE to window",
+    )

@@ -1,0 +1,86 @@
+"""The story of a warm-up."""
+
+from typing import assert_never
+
+import azure.durable_functions as df
+
+from orchestrators.steps import EndedError, Steps, Verb
+from shared.domain.judging import Ending, KeepWaiting, Outcome, judge
+from shared.domain.phases import Step
+from shared.domain.planning import Grounds, judge_cluster, plan_warmup
+
+
+def warm_databases(context: df.DurableOrchestrationContext) -> Verb[dict[str, object] | None]:
+    """Warm databases onto every targeted node of a cluster, and say so only when it is true.
+
+    Ends `succeeded` when every targeted node verified every byte under this run's id, `failed` with the
+    cause otherwise, `cancelled` when asked, `planned` after a dry run; however it ends, the storage
+    account is as it was before.
+    """
+    steps = Steps(context)
+    try:
+        if steps.run.watching is None:
+            yield from set_out(steps)
+        ending = yield from watch(steps)
+    except EndedError as ended:
+        ending = ended.ending
+    if ending is None:
+        steps.continue_as_new()
+        return None
+    return (yield from wind_up(steps, ending))
+
+
+def set_out(steps: Steps) -> Verb[None]:
+    """Judge, open, plan, grant, roll out; nothing is written before it was judged."""
+    steps.begin(Step.ENABLING_STORAGE)
+    facts = yield from steps.read_cluster()
+    kubelet = steps.accept(judge_cluster(steps.request.cluster, facts))
+    access = yield from steps.open_access()
+    yield from steps.await_data_plane(access.account)
+    steps.end(Step.ENABLING_STORAGE)
+
+    steps.begin(Step.CONFIGURING)
+    databases = yield from steps.describe(access.account)
+    grounds = Grounds(
+        request=steps.request, cluster=facts, account=access.account, databases=databases, now=steps.now
+    )
+    plan = steps.accept(plan_warmup(grounds, kubelet))
+    steps.end(Step.CONFIGURING)
+    if steps.request.dry_run:
+        steps.keep(plan, ())
+        steps.finish(Ending(outcome=Outcome.PLANNED))
+
+    steps.begin(Step.ROLES)
+    grants = yield from steps.grant_roles(plan)
+    steps.end(Step.ROLES)
+
+    steps.begin(Step.WARMING_UP)
+    yield from steps.apply(plan)
+    steps.keep(plan, grants)
+
+
+def watch(steps: Steps) -> Verb[Ending | None]:
+    """Look, judge, wait; None when this history is full and a new one shall go on."""
+    while True:
+        verdict = judge(steps.watch, (yield from steps.look()))
+        match verdict:
+            case Ending():
+                return verdict
+            case KeepWaiting(pause=pause):
+                yield from steps.sleep(pause)
+            case _:
+                assert_never(verdict)
+        if steps.history_is_full:
+            return None
+
+
+def wind_up(steps: Steps, ending: Ending) -> Verb[dict[str, object]]:
+    """Leave nothing behind: no pod that crash-loops, no open account, no claim."""
+    steps.end(Step.POLLING)
+    steps.end(Step.WARMING_UP)
+    yield from steps.rest(ending)
+    steps.begin(Step.DISABLE_STORAGE)
+    yield from steps.close_access()
+    steps.end(Step.DISABLE_STORAGE)
+    yield from steps.release_claims()
+    return (yield from steps.report(ending))

@@ -1,0 +1,202 @@
+"""What the world reads of a run: `custom_status` while it lasts, `output` when it is over.
+
+Keys and phases are the dashboard's, see `docs/status.md`. However many nodes and however long the logs,
+a status stays below `MAX_STATUS_CHARACTERS`: what does not fit is on the nodes' own page.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from shared.domain.causes import Cause
+from shared.domain.judging import Ending
+from shared.domain.model import StagedDatabase, WarmupPlan, WarmupRequest
+from shared.domain.phases import Step, phase_of, stamp
+from shared.domain.progress import DatabaseProgress, NodeGlance, NodeLog, Observation
+from shared.domain.runs import Run, Watching
+
+Json = dict[str, object]
+
+# Azure Storage refuses more than 8,192 UTF-16 characters; a margin for whoever adds a key.
+MAX_STATUS_CHARACTERS = 6_000
+MAX_OUTPUT_ERROR = 2_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Detail:
+    """How much of a look is shown."""
+
+    log_lines: int
+    logs: int
+    nodes: int
+    databases: int
+
+
+# From all there is to the bare counts; the first that fits is shown.
+_DETAILS = (
+    _Detail(log_lines=20, logs=6, nodes=12, databases=16),
+    _Detail(log_lines=8, logs=4, nodes=8, databases=16),
+    _Detail(log_lines=3, logs=2, nodes=4, databases=8),
+    _Detail(log_lines=1, logs=1, nodes=0, databases=4),
+    _Detail(log_lines=0, logs=0, nodes=0, databases=0),
+)
+
+
+def custom_status(run: Run, *, ending: Ending | None = None) -> Json:
+    """The run as it stands."""
+    head: Json = {
+        "phase": phase_of(run.journal, ending.outcome.value if ending else None).value,
+        "db": database_names(run.request),
+        "cluster": run.request.cluster.name,
+        "steps": _steps(run),
+    }
+    candidates = (head | _look(run.watching, detail) for detail in _DETAILS)
+    return next((status for status in candidates if _fits(status)), head)
+
+
+def output(run: Run, ending: Ending) -> Json:
+    """What the run returns; `error` begins with its cause."""
+    result: Json = {
+        "status": ending.outcome.value,
+        "db": database_names(run.request),
+        "cluster": run.request.cluster.name,
+        "steps": _steps(run),
+    }
+    if ending.error:
+        result["error"] = ending.error[:MAX_OUTPUT_ERROR]
+    if ending.partial:
+        result["partial"] = True
+    return result | _look(run.watching, _DETAILS[1]) | _planned(run.watching)
+
+
+def database_names(request: WarmupRequest) -> str:
+    """The databases of a run in one string, as `db` has always been."""
+    return ",".join(database.name for database in request.databases)
+
+
+def _fits(status: Mapping[str, object]) -> bool:
+    text = json.dumps(status, separators=(",", ":"), ensure_ascii=False)
+    return len(text.encode("utf-16-le")) // 2 <= MAX_STATUS_CHARACTERS
+
+
+def _steps(run: Run) -> dict[str, Json]:
+    steps = run.journal.to_json()
+    watching = run.watching
+    if watching is None:
+        return steps
+    steps[Step.ROLES.value]["roles_assigned"] = [grant.role for grant in watching.grants if not grant.remedy]
+    remedies = [grant.remedy for grant in watching.grants if grant.remedy]
+    if remedies:
+        steps[Step.ROLES.value]["remedies"] = remedies
+    if watching.last is not None:
+        ready, total = (
+            watching.last.total(lambda p: p.nodes_ready),
+            watching.last.total(lambda p: p.nodes_total),
+        )
+        steps[Step.WARMING_UP.value] |= {"ready": ready, "total": total, "poll_attempt": watching.looks}
+    steps[Step.POLLING.value]["attempts"] = watching.looks
+    return steps
+
+
+def _look(watching: Watching | None, detail: _Detail) -> Json:
+    seen = watching.last if watching else None
+    if seen is None:
+        return {
+            "nodes_ready": 0,
+            "nodes_failed": 0,
+            "nodes_active": 0,
+            "total_jobs": 0,
+            "causes": [],
+            "logs": [],
+        }
+    return {
+        **_counts(seen),
+        "causes": [_cause(cause) for cause in seen.causes],
+        "logs": [_log(log, detail.log_lines) for log in seen.logs[: detail.logs]],
+        "databases": [_database(progress) for progress in seen.databases[: detail.databases]],
+        "nodes": [_node(glance) for glance in seen.glances[: detail.nodes]],
+    }
+
+
+def _counts(seen: Observation) -> Json:
+    etas = [progress.eta_seconds for progress in seen.databases if progress.eta_seconds is not None]
+    return {
+        "nodes_ready": seen.total(lambda p: p.nodes_ready),
+        "nodes_failed": seen.total(lambda p: p.nodes_failed),
+        "nodes_active": seen.total(lambda p: p.nodes_active),
+        "total_jobs": seen.total(lambda p: p.nodes_total),
+        "bytes_done": seen.total(lambda p: p.bytes_done),
+        "bytes_total": seen.total(lambda p: p.bytes_total),
+        "bytes_fetched": seen.total(lambda p: p.bytes_fetched),
+        "bytes_per_second": seen.total(lambda p: p.bytes_per_second),
+        "eta_seconds": max(etas, default=None),
+        "seen_at": stamp(seen.at),
+    }
+
+
+def _cause(cause: Cause) -> Json:
+    return {
+        "kind": cause.kind.value,
+        "message": cause.message,
+        "remedy": cause.remedy,
+        "count": cause.count,
+        "node": cause.node,
+    }
+
+
+def _log(log: NodeLog, lines: int) -> Json:
+    return {"node": log.node, "state": log.state, "lines": list(log.lines[-lines:]) if lines else []}
+
+
+def _database(progress: DatabaseProgress) -> Json:
+    return {
+        "name": progress.database.name,
+        "nodes_ready": progress.nodes_ready,
+        "nodes_failed": progress.nodes_failed,
+        "nodes_active": progress.nodes_active,
+        "total_jobs": progress.nodes_total,
+        "bytes_done": progress.bytes_done,
+        "bytes_total": progress.bytes_total,
+        "eta_seconds": progress.eta_seconds,
+        "digest": progress.digests[0] if len(progress.digests) == 1 else None,
+    }
+
+
+def _node(glance: NodeGlance) -> Json:
+    return {
+        "node": glance.node,
+        "db": glance.database,
+        "state": glance.standing.value,
+        "phase": glance.phase,
+        "bytes_done": glance.bytes_done,
+        "bytes_total": glance.bytes_total,
+        "bytes_fetched": glance.bytes_fetched,
+        "files_fetched": glance.files_fetched,
+        "bytes_per_second": glance.bytes_per_second,
+        "eta_seconds": glance.eta_seconds,
+        "seconds": glance.seconds,
+    }
+
+
+def _planned(watching: Watching | None) -> Json:
+    if watching is None:
+        return {}
+    plan: WarmupPlan = watching.plan
+    return {
+        "node_count": plan.node_count,
+        "bytes_per_node": plan.bytes_per_node,
+        "deadline": stamp(plan.deadline),
+        "generations": [_generation(staged) for staged in plan.databases],
+    }
+
+
+def _generation(staged: StagedDatabase) -> Json:
+    return {
+        "name": staged.database.name,
+        "generation": staged.generation,
+        "source_version": staged.source_version,
+        "files": staged.files,
+        "bytes": staged.bytes,
+        "volumes": staged.volumes,
+        "molecule": staged.molecule,
+    }
