@@ -36,7 +36,7 @@ from shared.domain.runs import (
     Run,
     Watching,
 )
-from shared.domain.status import custom_status, output
+from shared.domain.status import custom_status, ended_run, output
 from shared.wire import decode, encode
 
 T = TypeVar("T")
@@ -232,9 +232,10 @@ class Steps:
     def report(self, ending: Ending) -> Verb[Json]:
         """Tell the logs how it ended, and return what the dashboard reads."""
         self.show(ending)
-        result = output(self.run, ending)
-        yield self._context.call_activity("record_ending", result)
-        return result
+        began = self.run.started_at or self.now
+        seconds = (self.now - began).total_seconds()
+        yield from self._persist("record_ending", ended_run(self.run, self.run_id, ending, seconds))
+        return output(self.run, ending)
 
     @property
     def _watching(self) -> Watching:

@@ -8,6 +8,7 @@ from orchestrators.steps import EndedError, Steps, Verb
 from shared.domain.judging import Ending, KeepWaiting, Outcome, judge
 from shared.domain.phases import Step
 from shared.domain.planning import Grounds, judge_cluster, plan_warmup
+from shared.domain.status import opening_note
 
 
 def warm_databases(context: df.DurableOrchestrationContext) -> Verb[dict[str, object] | None]:
@@ -37,7 +38,7 @@ def set_out(steps: Steps) -> Verb[None]:
     kubelet = steps.accept(judge_cluster(steps.request.cluster, facts))
     access = yield from steps.open_access()
     yield from steps.await_data_plane(access.account)
-    steps.end(Step.ENABLING_STORAGE)
+    steps.end(Step.ENABLING_STORAGE, opening_note(access))
 
     steps.begin(Step.CONFIGURING)
     databases = yield from steps.describe(access.account)

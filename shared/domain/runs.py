@@ -51,12 +51,10 @@ class AccountQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """The account can be used; what it was like, and whether this changed it."""
+    """The account to use, and what it was like before any run opened it."""
 
     account: Account
-    mode: str  # window | vnet | none
-    opened: bool
-    before: NetworkState | None
+    before: NetworkState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,3 +150,16 @@ class CatalogEntry:
     source_version: str | None
     downloaded_at: str | None
     ready: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndedRun:
+    """How one run ended, in the fields that an alert and a query need."""
+
+    run_id: str
+    status: str
+    cluster: str
+    databases: str
+    error: str
+    bytes_fetched: int
+    seconds: float

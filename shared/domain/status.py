@@ -13,7 +13,7 @@ from shared.domain.judging import Ending
 from shared.domain.model import StagedDatabase, WarmupPlan, WarmupRequest
 from shared.domain.phases import Step, phase_of, stamp
 from shared.domain.progress import DatabaseProgress, NodeGlance, NodeLog, Observation
-from shared.domain.runs import Run, Watching
+from shared.domain.runs import Access, EndedRun, Run, Watching
 
 Json = dict[str, object]
 
@@ -67,6 +67,27 @@ def output(run: Run, ending: Ending) -> Json:
     if ending.partial:
         result["partial"] = True
     return result | _look(run.watching, _DETAILS[1]) | _planned(run.watching)
+
+
+def opening_note(access: Access) -> str:
+    """What an operator should know of the opened account."""
+    if access.before.is_public:
+        return f"{access.account.name} was open already"
+    return f"{access.account.name} was closed; it is closed again when the last run has ended"
+
+
+def ended_run(run: Run, run_id: str, ending: Ending, seconds: float) -> EndedRun:
+    """The ending as the logs keep it."""
+    seen = run.watching.last if run.watching else None
+    return EndedRun(
+        run_id=run_id,
+        status=ending.outcome.value,
+        cluster=run.request.cluster.name,
+        databases=database_names(run.request),
+        error=ending.error[:MAX_OUTPUT_ERROR],
+        bytes_fetched=seen.total(lambda p: p.bytes_fetched) if seen else 0,
+        seconds=seconds,
+    )
 
 
 def database_names(request: WarmupRequest) -> str:

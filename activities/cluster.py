@@ -1,0 +1,72 @@
+"""Hands on the cluster: read it, roll out, look, take away."""
+
+from shared.domain import progress
+from shared.domain.claims import Claim
+from shared.domain.daemonset import PodRules, Rollout
+from shared.domain.model import Cluster, ClusterFacts, StagedDatabase
+from shared.domain.progress import DatabaseProgress, Observation
+from shared.domain.refusals import Reason, Refusal
+from shared.domain.runs import ClusterLook, DatabaseLook, DatabaseQuery, Holdings, LookOrder, RolloutOrder
+from shared.domain.staging import judge_staging
+from shared.ports import Catalog, Claims, Clusters
+
+
+def read_cluster(cluster: Cluster, *, clusters: Clusters) -> ClusterFacts | Refusal:
+    """Power state, kubelet identity and targeted nodes; reading is safe to repeat."""
+    return clusters.facts(cluster)
+
+
+def apply_daemonset(
+    order: RolloutOrder, *, clusters: Clusters, catalog: Catalog, rules: PodRules
+) -> Refusal | None:
+    """Write one database's objects; applied server-side, so repeating it changes nothing.
+
+    The manifest is made anew here, since it is too large for a history, and must still be the planned one.
+    """
+    query = DatabaseQuery(account=order.plan.account, database=order.staged.database)
+    manifest = judge_staging(catalog.listing(query.account, query.database))
+    if isinstance(manifest, Refusal):
+        return manifest
+    if manifest.generation != order.staged.generation:
+        return _replaced(order.staged)
+    rollout = Rollout(plan=order.plan, staged=order.staged, run_id=order.run_id, now=order.now, rules=rules)
+    return clusters.apply(rollout, manifest)
+
+
+def observe_nodes(order: LookOrder, *, clusters: Clusters, claims: Claims) -> Observation:
+    """Look at every node once and sum it up; reading is safe to repeat."""
+    held = claims.read(order.cluster, order.databases[0].database)
+    return _summed_up(order, clusters.look(order), held)
+
+
+def retire_daemonsets(holdings: Holdings, *, clusters: Clusters) -> int:
+    """Delete the DaemonSets that carry this run's id; what is gone already is no error."""
+    return sum(
+        clusters.remove(holdings.cluster, database, holdings.run_id) for database in holdings.databases
+    )
+
+
+def _summed_up(order: LookOrder, look: ClusterLook, held: Claim | None) -> Observation:
+    sizes = {staged.database: staged.bytes for staged in order.databases}
+    states = [state for seen in look.databases for state in seen.states]
+    glances = [progress.glance(seen.database, seen.states) for seen in look.databases]
+    return Observation(
+        at=order.now,
+        cancelled_by=held.cancelled_by if held and held.run_id == order.run_id else None,
+        databases=tuple(_progress(seen, sizes[seen.database]) for seen in look.databases),
+        causes=progress.causes_of(states),
+        logs=look.logs,
+        glances=tuple(glance for row in glances for glance in row)[: progress.MAX_GLANCES],
+    )
+
+
+def _progress(seen: DatabaseLook, bytes_per_node: int) -> DatabaseProgress:
+    return progress.sum_up(seen.database, seen.states, settled=seen.settled, bytes_per_node=bytes_per_node)
+
+
+def _replaced(staged: StagedDatabase) -> Refusal:
+    return Refusal(
+        reason=Reason.DATABASE_UPDATING,
+        message=f"database {staged.database.name!r} was replaced in the container while the run was planned",
+        remedy="start again",
+    )

@@ -1,0 +1,1 @@
+"""Composition root: the environment goes in, one function app comes out."""
