@@ -1,0 +1,102 @@
+"""What `host.json` and `local.settings.json` say, read once.
+
+Only the keys that this host obeys are read; the process environment wins over `Values`.
+"""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+
+class ConfigError(Exception):
+    """A settings file that cannot be obeyed; the message says what to change."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostConfig:
+    """The host.json keys that this host obeys; `function_timeout` None is without limit."""
+
+    hub_name: str
+    route_prefix: str
+    custom_headers: Mapping[str, str]
+    function_timeout: timedelta | None
+    max_activities: int
+    max_orchestrators: int
+    max_polling_interval: timedelta
+
+
+def load_host_config(app_dir: Path) -> HostConfig:
+    """Read `host.json`; without one, or a key in it, the documented defaults hold."""
+    root = _read_json(app_dir / "host.json")
+    durable = _section(root, "extensions", "durableTask")
+    http = _section(root, "extensions", "http")
+    slots = 10 * (os.cpu_count() or 1)  # the documented default: ten per core
+    polling = _section(durable, "storageProvider").get("maxQueuePollingInterval", "00:00:30")
+    timeout = root.get("functionTimeout", "00:30:00")
+    return HostConfig(
+        hub_name=resolve_settings(durable.get("hubName", "TestHubName")),
+        route_prefix=http.get("routePrefix", "api").strip("/"),
+        custom_headers=dict(http.get("customHeaders", {})),
+        function_timeout=None if timeout == "-1" else parse_time_span(timeout),
+        max_activities=durable.get("maxConcurrentActivityFunctions", slots),
+        max_orchestrators=durable.get("maxConcurrentOrchestratorFunctions", slots),
+        max_polling_interval=parse_time_span(polling),
+    )
+
+
+def load_local_settings(app_dir: Path) -> None:
+    """Put `Values` into the environment, where it does not say otherwise."""
+    settings = _read_json(app_dir / "local.settings.json")
+    if settings.get("IsEncrypted"):
+        raise ConfigError("local.settings.json is encrypted; run `func settings decrypt` first")
+    for name, value in settings.get("Values", {}).items():
+        os.environ.setdefault(name, str(value))
+
+
+def resolve_settings(text: str) -> str:
+    """Replace `%NAME%` by the environment's value, as the real host does in bindings."""
+
+    def value_of(match: re.Match[str]) -> str:
+        name = match[1]
+        if name not in os.environ:
+            raise ConfigError(f"%{name}% is used in a binding, but no setting {name} exists; add it")
+        return os.environ[name]
+
+    return re.sub(r"%([^%]+)%", value_of, text)
+
+
+def parse_time_span(text: str) -> timedelta:
+    """Read .NET's `[d.]hh:mm:ss[.fraction]`.
+
+    >>> parse_time_span("1.00:00:30")
+    datetime.timedelta(days=1, seconds=30)
+    """
+    match = re.fullmatch(r"(?:(\d+)\.)?(\d+):(\d+):(\d+(?:\.\d+)?)", text)
+    if match is None:
+        raise ConfigError(f"host.json: {text!r} is no time span; write hh:mm:ss")
+    days, hours, minutes, seconds = match.groups()
+    return timedelta(days=int(days or 0), hours=int(hours), minutes=int(minutes), seconds=float(seconds))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{path} is not valid JSON: {error}; correct it") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} must hold a JSON object")
+    return content
+
+
+def _section(root: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    section: Mapping[str, Any] = root
+    for name in names:
+        section = section.get(name) or {}
+    return dict(section)

@@ -1,0 +1,140 @@
+"""The hub on disk: every change in one SQLite transaction, so that a killed host resumes.
+
+A transaction holds all instances that changed, taken under the hub's lock: the file always shows
+one consistent moment. Clients are answered after their change is in it; what workers do follows
+within a fraction of a second, and is done again after a kill (activities run at least once).
+"""
+
+import dataclasses
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from google.protobuf.message import DecodeError
+
+from local.host.engine.hub import Hub, InstanceView, Snapshot
+from local.host.protocol.history import Identity, ParentLink
+
+# What a kill may undo: short beside any activity, long enough to batch a burst of episodes.
+_WRITE_PAUSE_SECONDS = 0.05
+
+_SCHEMA = """
+create table if not exists instance(
+    id text primary key, view text not null, identity text not null,
+    history blob not null, pending blob not null, failure blob not null);
+create table if not exists secret(name text primary key, value text not null);
+"""
+
+
+class Checkpoint:
+    """The file that a hub is kept in."""
+
+    def __init__(self, path: Path | Literal[":memory:"]) -> None:
+        """Open the file or create it; sqlite3.DatabaseError if it is none of ours."""
+        # Client threads and the saver's thread take turns under the saver's lock.
+        self._database = sqlite3.connect(path, check_same_thread=False)
+        # A killed process loses nothing that was committed; only a power cut could.
+        self._database.execute("pragma journal_mode=wal")
+        self._database.execute("pragma synchronous=normal")
+        self._database.executescript(_SCHEMA)
+
+    def load(self) -> list[Snapshot]:
+        """Give all instances."""
+        rows = self._database.execute("select view, identity, history, pending, failure from instance")
+        return [_snapshot(*row) for row in rows]
+
+    def save(self, changes: Mapping[str, Snapshot | None]) -> None:
+        """Write changed instances and delete those that are gone, in one transaction."""
+        kept = [(key, *_row(snapshot)) for key, snapshot in changes.items() if snapshot is not None]
+        gone = [(key,) for key, snapshot in changes.items() if snapshot is None]
+        with self._database:
+            self._database.executemany("insert or replace into instance values(?, ?, ?, ?, ?, ?)", kept)
+            self._database.executemany("delete from instance where id = ?", gone)
+
+    def secret(self, name: str, fresh: str) -> str:
+        """Give the secret kept under a name; `fresh` becomes it when there is none."""
+        with self._database:
+            self._database.execute("insert or ignore into secret values(?, ?)", (name, fresh))
+        row = self._database.execute("select value from secret where name = ?", (name,)).fetchone()
+        return str(row[0])
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+
+class Saver:
+    """Writes a hub's changes to its checkpoint."""
+
+    def __init__(self, hub: Hub, checkpoint: Checkpoint) -> None:
+        """Nothing is written before `start` or `flush`."""
+        self._hub = hub
+        self._checkpoint = checkpoint
+        self._writing = threading.Lock()
+
+    def start(self) -> None:
+        """Write in the background from now on."""
+        threading.Thread(target=self._run, daemon=True, name="checkpoint").start()
+
+    def flush(self) -> None:
+        """Return when every change made before the call is on disk."""
+        with self._writing:
+            changes = self._hub.take_changes()
+            if changes:
+                self._checkpoint.save(changes)
+
+    def _run(self) -> None:
+        while True:
+            self._hub.changed.wait()
+            self.flush()
+            time.sleep(_WRITE_PAUSE_SECONDS)
+
+
+def open_checkpoint(path: Path) -> tuple[Checkpoint, list[Snapshot], Path | None]:
+    """Open a checkpoint and read it; a corrupt one is set aside, and its new path given."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        checkpoint = Checkpoint(path)
+        return checkpoint, checkpoint.load(), None
+    except (sqlite3.DatabaseError, DecodeError, ValueError, TypeError, KeyError):
+        aside = _set_aside(path)
+        return Checkpoint(path), [], aside
+
+
+def _set_aside(path: Path) -> Path:
+    aside = path.with_name(f"{path.name}.corrupt-{time.strftime('%Y%m%dT%H%M%S')}")
+    path.rename(aside)
+    # A write-ahead log belongs to the file it was written for.
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    return aside
+
+
+def _row(snapshot: Snapshot) -> tuple[str, str, bytes, bytes, bytes]:
+    view = json.dumps(dataclasses.asdict(snapshot.view), default=datetime.isoformat)
+    identity = json.dumps(dataclasses.asdict(snapshot.identity))
+    return view, identity, snapshot.history, snapshot.pending, snapshot.failure
+
+
+def _snapshot(view: str, identity: str, history: bytes, pending: bytes, failure: bytes) -> Snapshot:
+    return Snapshot(
+        view=_view(view), identity=_identity(identity), history=history, pending=pending, failure=failure
+    )
+
+
+def _view(text: str) -> InstanceView:
+    fields = json.loads(text)
+    for name in ("created_at", "last_updated_at"):
+        fields[name] = datetime.fromisoformat(fields[name])
+    return InstanceView(**fields)
+
+
+def _identity(text: str) -> Identity:
+    fields = json.loads(text)
+    parent = fields.pop("parent")
+    return Identity(parent=ParentLink(**parent) if parent else None, **fields)

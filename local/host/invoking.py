@@ -1,0 +1,135 @@
+"""Run the app's code as the production Python worker does.
+
+One event loop dispatches everything and runs async functions; one small thread pool runs sync
+activities, sync HTTP functions and orchestrators alike. So a blocking call in an async function
+stops the app, and slow activities starve orchestrators: here as there.
+"""
+
+import asyncio
+import concurrent.futures
+import functools
+import os
+import threading
+import traceback
+import uuid
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import azure.functions as func
+from azure.functions.durable_functions import ActivityTriggerConverter, OrchestrationTriggerConverter
+from azure.functions.meta import Datum
+
+from local.host.indexing import Function, Trigger
+from local.host.protocol.texts import WorkerFailure
+
+_WITH_CONTEXT = {Trigger.HTTP, Trigger.ACTIVITY, Trigger.TIMER}
+
+
+class FunctionTimeoutError(Exception):
+    """A function ran longer than host.json's functionTimeout."""
+
+
+class Context(func.Context):
+    """What a function sees of its own invocation."""
+
+    def __init__(self, function: Function, root: Path) -> None:
+        """Give the invocation an id of its own."""
+        self._function = function
+        self._root = root
+        self._invocation_id = str(uuid.uuid4())
+        self._thread_local = threading.local()
+
+    @property
+    def invocation_id(self) -> str:
+        """A fresh id per invocation."""
+        return self._invocation_id
+
+    @property
+    def function_name(self) -> str:
+        """The function's name."""
+        return self._function.name
+
+    @property
+    def function_directory(self) -> str:
+        """Where the app lies."""
+        return str(self._root)
+
+    @property
+    def thread_local_storage(self) -> Any:
+        """Lets user threads log under this invocation."""
+        return self._thread_local
+
+    @property
+    def trace_context(self) -> Any:
+        """No tracing: empty."""
+        return SimpleNamespace(trace_parent="", trace_state="", attributes={})
+
+    @property
+    def retry_context(self) -> Any:
+        """No retry policies of the host's own."""
+        return SimpleNamespace(retry_count=0, max_retry_count=0, exception=None)
+
+
+class Invoker:
+    """Runs functions on the loop and the pool."""
+
+    def __init__(self, root: Path, timeout: timedelta | None) -> None:
+        """Start the loop's thread; the pool starts its own as needed."""
+        self._root = root
+        self._timeout = timeout
+        # The worker's own default: that of ThreadPoolExecutor, min(32, cpus + 4).
+        threads = os.environ.get("PYTHON_THREADPOOL_THREAD_COUNT")
+        self._pool = concurrent.futures.ThreadPoolExecutor(
+            int(threads) if threads else None, thread_name_prefix="worker"
+        )
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, daemon=True, name="worker-loop").start()
+
+    def submit(self, function: Function, arguments: dict[str, Any]) -> concurrent.futures.Future[Any]:
+        """Run a function; the future fails with its exception or FunctionTimeoutError."""
+        if "context" in function.parameters and function.trigger in _WITH_CONTEXT:
+            arguments.setdefault("context", Context(function, self._root))
+        return asyncio.run_coroutine_threadsafe(self._run(function, arguments), self._loop)
+
+    def run_activity(self, function: Function, payload: str | None) -> str:
+        """Run an activity and wait: JSON text in, JSON text out."""
+        argument = None
+        if payload is not None:
+            argument = ActivityTriggerConverter.decode(Datum(payload, "string"), trigger_metadata=None)
+        result = self.submit(function, {function.trigger_name: argument}).result()
+        return str(ActivityTriggerConverter.encode(result, expected_type=None).value)
+
+    def run_orchestrator(self, function: Function, context: str) -> str:
+        """Replay an orchestrator and wait: the context's JSON in, the state's JSON out."""
+        argument = OrchestrationTriggerConverter.decode(Datum(context, "string"), trigger_metadata=None)
+        return str(self.submit(function, {function.trigger_name: argument}).result())
+
+    async def _run(self, function: Function, arguments: dict[str, Any]) -> Any:
+        limit = self._timeout.total_seconds() if self._timeout else None
+        try:
+            # A thread cannot be stopped: after a time-out its result is no longer awaited.
+            async with asyncio.timeout(limit) as scope:
+                return await self._call(function, arguments)
+        except TimeoutError as error:
+            if not scope.expired():
+                raise
+            raise FunctionTimeoutError(
+                f"Timeout value of {self._timeout} was exceeded by function: Functions.{function.name}"
+            ) from error
+
+    async def _call(self, function: Function, arguments: dict[str, Any]) -> Any:
+        if function.is_async:
+            return await function.call(**arguments)
+        call = functools.partial(function.call, **arguments)
+        return await self._loop.run_in_executor(self._pool, call)
+
+
+def describe_failure(error: BaseException) -> WorkerFailure:
+    """Describe an exception of user code as the worker reports it."""
+    return WorkerFailure(
+        type_name=type(error).__name__,
+        message=str(error),
+        stack="".join(traceback.format_tb(error.__traceback__)),
+    )
