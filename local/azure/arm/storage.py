@@ -1,0 +1,113 @@
+"""Microsoft.Storage: accounts and their firewall.
+
+A PATCH with `networkAcls` replaces the whole rule set, as the strictest reading of the real one: what is
+not sent is gone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import JSONResponse, Response
+
+from local.azure.arm.envelope import ArmError, Call
+from local.azure.arm.finding import in_group, in_subscription, require_app, the_one
+from local.azure.world import Network
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from local.azure.settings import Account
+
+KIND = "Microsoft.Storage/storageAccounts"
+
+PUBLIC_ACCESS = frozenset({"Enabled", "Disabled", "SecuredByPerimeter"})
+
+DEFAULT_ACTIONS = frozenset({"Allow", "Deny"})
+
+
+def get_account(call: Call) -> Response:
+    """GET storageAccounts/{name}."""
+    account = the_one(call, call.world.settings.accounts, KIND)
+    require_app(call, f"{KIND}/read", account.id)
+    return JSONResponse(_account(call, account))
+
+
+def list_accounts(call: Call) -> Response:
+    """GET storageAccounts, of a group or of the subscription."""
+    find = in_group if "group" in call.path else in_subscription
+    found = find(call, call.world.settings.accounts)
+    require_app(call, f"{KIND}/read", f"/subscriptions/{call.path['subscription']}")
+    return JSONResponse({"value": [_account(call, each) for each in found]})
+
+
+def patch_account(call: Call) -> Response:
+    """PATCH storageAccounts/{name}: the public switch and the network rules."""
+    account = the_one(call, call.world.settings.accounts, KIND)
+    require_app(call, f"{KIND}/write", account.id, allowed=call.world.behaviour.may_change_network)
+    properties = call.body.get("properties", {})
+    unknown = sorted(set(properties) - {"publicNetworkAccess", "networkAcls"})
+    if unknown:
+        raise ArmError(400, "InvalidRequestPropertyName", f"Not served here: {', '.join(unknown)}.")
+    call.world.change_network(account.name, _patched(call.world.network(account.name), properties))
+    return JSONResponse(_account(call, account))
+
+
+def _patched(network: Network, properties: Mapping[str, Any]) -> Network:
+    if "publicNetworkAccess" in properties:
+        access = _one_of(properties["publicNetworkAccess"], PUBLIC_ACCESS, "publicNetworkAccess")
+        network = replace(network, public_access=access)
+    rules = properties.get("networkAcls")
+    if rules is None:
+        return network
+    return Network(
+        public_access=network.public_access,
+        default_action=_one_of(rules.get("defaultAction"), DEFAULT_ACTIONS, "networkAcls.defaultAction"),
+        bypass=rules.get("bypass", "AzureServices"),
+        ip_rules=tuple(each["value"] for each in rules.get("ipRules") or ()),
+        subnet_ids=tuple(each["id"] for each in rules.get("virtualNetworkRules") or ()),
+    )
+
+
+def _one_of(value: str | None, allowed: frozenset[str], name: str) -> str:
+    if value not in allowed:
+        message = f"The value '{value}' of {name} is not one of {', '.join(sorted(allowed))}."
+        raise ArmError(400, "InvalidValuesForRequestParameters", message)
+    return value
+
+
+def _account(call: Call, account: Account) -> dict[str, Any]:
+    network = call.world.network(account.name)
+    return {
+        "id": account.id,
+        "name": account.name,
+        "type": KIND,
+        "location": account.location,
+        "kind": "StorageV2",
+        "sku": {"name": "Standard_LRS", "tier": "Standard"},
+        "tags": {},
+        "properties": {
+            "provisioningState": "Succeeded",
+            "statusOfPrimary": "available",
+            "primaryLocation": account.location,
+            "primaryEndpoints": {"blob": f"{call.endpoints.blob}/{account.name}/"},
+            "supportsHttpsTrafficOnly": True,
+            "minimumTlsVersion": "TLS1_2",
+            "allowBlobPublicAccess": False,
+            "allowSharedKeyAccess": False,
+            "publicNetworkAccess": network.public_access,
+            "networkAcls": _rules(network),
+        },
+    }
+
+
+def _rules(network: Network) -> dict[str, Any]:
+    return {
+        "bypass": network.bypass,
+        "defaultAction": network.default_action,
+        "ipRules": [{"value": each, "action": "Allow"} for each in network.ip_rules],
+        "virtualNetworkRules": [
+            {"id": each, "action": "Allow", "state": "Succeeded"} for each in network.subnet_ids
+        ],
+    }
