@@ -47,16 +47,18 @@ def like_azure_storage(max_polling_interval: timedelta) -> Punctuality:
 
 
 class AlarmClock:
-    """Calls `on_alarm` for each alarm when its time has come."""
+    """Rings each alarm when its time has come."""
 
     def __init__(self, punctuality: Punctuality = exact) -> None:
-        """Start the clock's thread."""
-        self.on_alarm: Callable[[Alarm], None] = lambda _alarm: None
+        """Keep alarms; none rings before `start`."""
         self._punctuality = punctuality
         self._heap: list[tuple[datetime, int, Alarm]] = []
         self._set_so_far = 0
         self._wake = threading.Condition()
-        threading.Thread(target=self._run, daemon=True, name="durable-timers").start()
+
+    def start(self, ring: Callable[[Alarm], None]) -> None:
+        """Call `ring` with every alarm from now on, on the clock's own thread."""
+        threading.Thread(target=self._run, args=(ring,), daemon=True, name="durable-timers").start()
 
     def set(self, alarm: Alarm) -> None:
         """Add an alarm; one that is overdue fires at once."""
@@ -66,9 +68,9 @@ class AlarmClock:
             heapq.heappush(self._heap, (self._punctuality(alarm), self._set_so_far, alarm))
             self._wake.notify()
 
-    def _run(self) -> None:
+    def _run(self, ring: Callable[[Alarm], None]) -> None:
         while True:
-            self.on_alarm(self._next())
+            ring(self._next())
 
     def _next(self) -> Alarm:
         with self._wake:

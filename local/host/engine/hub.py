@@ -128,7 +128,7 @@ class Hub(InMemoryOrchestrationBackend):
         self._executions: dict[str, Execution] = {}
         self._touched: set[str] = set()
         self.changed = threading.Event()
-        clock.on_alarm = self._fire_timer
+        clock.start(self._fire_timer)
 
     # -- for clients
 
