@@ -6,6 +6,7 @@ Each port raises `PassingError` for what a retry may cure, and returns a `Refusa
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from shared.domain.callers import Caller, Stranger
 from shared.domain.claims import Claim
 from shared.domain.daemonset import Rollout
 from shared.domain.leases import Ledger, NetworkState
@@ -13,6 +14,7 @@ from shared.domain.model import Account, Cluster, ClusterFacts, Database, RoleGr
 from shared.domain.refusals import Refusal
 from shared.domain.runs import AccountQuery, CatalogEntry, ClusterLook, LookOrder, Probe, RoleQuery
 from shared.domain.staging import Listing, Manifest
+from shared.domain.warmth import Sighting
 
 
 class PassingError(Exception):
@@ -105,3 +107,24 @@ class Claims(Protocol):
 
     def cancel(self, cluster: Cluster, database: Database, run_id: str, by: str) -> bool:
         """Ask the run to end; False when it no longer holds the database."""
+
+
+class Monitor(Protocol):
+    """What a cluster shows of its warmth, whoever warmed it."""
+
+    def sight(self, cluster: Cluster) -> Sighting | Refusal:
+        """Read all that a dashboard's card shows, at once; parts that do not answer are named in it."""
+
+
+class Callers(Protocol):
+    """Bearer tokens, judged."""
+
+    def recognise(self, token: str) -> Caller | Stranger | None:
+        """Judge a token from what is known, without I/O; None: `learn` first, then ask again.
+
+        Raises:
+            PassingError: when the token cannot be judged now, since the keys cannot be had.
+        """
+
+    def learn(self) -> None:
+        """Fetch the tenant's signing keys; blocks, and remembers a failure instead of raising it."""

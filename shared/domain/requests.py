@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from shared.domain.model import Cluster, Database, Mode, Registry, WarmupRequest
+from shared.domain.runs import AccountQuery
 
 MAX_DATABASES = 16  # one run watches them together; more is a catalogue, not a click
 MAX_MBPS = 100_000  # above any NIC: a typing error, not a limit
@@ -20,6 +21,7 @@ _ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
 _CLUSTER = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?")
 _REGISTRY = re.compile(r"[A-Za-z0-9]{5,50}")
 _DATABASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_RUN_ID = re.compile(r"[A-Za-z0-9-]{16,64}")
 
 
 class BadRequestError(ValueError):
@@ -95,6 +97,32 @@ def parse_database(text: object) -> Database:
     custom = segments[:-1] == ["custom_db"]
     folder = "/".join(segments if custom else segments[:-1]) or name
     return Database(name=name, folder=folder)
+
+
+def parse_account(fields: object) -> AccountQuery:
+    """Read which account is meant, from a body or a query; the cluster's group says nothing about it."""
+    body = _object(fields)
+    return AccountQuery(
+        subscription_id=_matching(body, "subscription_id", _UUID, "a UUID").lower(),
+        name=_matching(body, "storage_account", _ACCOUNT, "3-24 lower-case letters and digits"),
+        resource_group=_optional(body, "storage_resource_group", _group),
+        run_id="",
+    )
+
+
+def parse_run_id(text: object) -> str:
+    """Read a run's id as it stands in a path."""
+    if not isinstance(text, str) or not _RUN_ID.fullmatch(text):
+        raise BadRequestError("instance_id is not valid: it must be 16-64 letters, digits or '-'")
+    return text
+
+
+def parse_whole(fields: Mapping[str, str], key: str, default: int, most: int) -> int:
+    """Read a whole number from a query, from 0 to `most`."""
+    text = fields.get(key) or str(default)
+    if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) > most:
+        raise BadRequestError(f"{key} must be a whole number from 0 to {most}")
+    return int(text)
 
 
 def _object(fields: object) -> Mapping[str, object]:

@@ -1,0 +1,304 @@
+"""How warm a cluster is, from what Kubernetes says now: the card of the dashboard.
+
+A database is Ready only when every targeted node has a Ready pod whose own report says so under the
+DaemonSet's present run. What could not be read is said, so that unreachable never looks like cold.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import cast
+
+from shared.domain import naming
+from shared.domain.causes import Cause
+from shared.domain.observing import Look, NodeStanding, NodeState, missing_pods, read_pod
+from shared.domain.progress import causes_of
+
+Json = Mapping[str, object]
+
+MAX_NAMESPACES = 20  # what the dashboard shows
+MAX_ERROR = 200
+_SEARCH_NAMESPACES = "elastic-blast-"
+_SETUP_JOBS = "init-ssd-"
+
+
+class Standing(StrEnum):
+    """What a dashboard prints of a database; older ones know no other word."""
+
+    READY = "Ready"
+    LOADING = "Loading"
+    FAILED = "Failed"
+    UNKNOWN = "Unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sighting:
+    """What the API server showed, as its own JSON; `faults` names what it did not show."""
+
+    workspace: Json | None
+    vmtouch: Json | None
+    daemon_sets: tuple[Json, ...]
+    pods: tuple[Json, ...]
+    jobs: tuple[Json, ...]
+    namespaces: tuple[Json, ...]
+    faults: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseWarmth:
+    """One database on one cluster; ready + failed + active = total."""
+
+    name: str
+    molecule: str
+    standing: Standing
+    nodes_ready: int
+    nodes_failed: int
+    nodes_active: int
+    sources: tuple[str, ...]  # setup | warmup
+    run_id: str | None = None
+    generation: str | None = None
+    source_version: str | None = None
+    causes: tuple[Cause, ...] = ()
+
+    @property
+    def nodes_total(self) -> int:
+        """Nodes that should hold it."""
+        return self.nodes_ready + self.nodes_failed + self.nodes_active
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warmth:
+    """The whole card."""
+
+    workspace_ready: int
+    workspace_desired: int
+    vmtouch_ready: int
+    databases: tuple[DatabaseWarmth, ...]
+    namespaces: tuple[str, ...]
+    error: str  # empty when everything was read
+
+    @property
+    def warm(self) -> bool:
+        """Whether nodes are prepared at all, by whomever."""
+        ready = any(database.standing is Standing.READY for database in self.databases)
+        return self.workspace_ready > 0 or self.vmtouch_ready > 0 or ready
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where a database on a cluster came from, as its DaemonSet remembers."""
+
+    account_name: str
+    image: str
+
+
+def warmth_of(sight: Sighting, now: datetime) -> Warmth:
+    """Sum up one sighting."""
+    return Warmth(
+        workspace_ready=_number(_status(sight.workspace), "numberReady"),
+        workspace_desired=_number(_status(sight.workspace), "desiredNumberScheduled"),
+        vmtouch_ready=_number(_status(sight.vmtouch), "numberReady"),
+        databases=_databases(sight, now),
+        namespaces=_searches(sight.namespaces),
+        error="; ".join(sight.faults)[:MAX_ERROR],
+    )
+
+
+def unseen(error: str) -> Warmth:
+    """What is known of a cluster that does not answer: nothing, and why."""
+    return Warmth(
+        workspace_ready=0,
+        workspace_desired=0,
+        vmtouch_ready=0,
+        databases=(),
+        namespaces=(),
+        error=error[:MAX_ERROR],
+    )
+
+
+def origin_of(daemon_set: Json) -> Origin | None:
+    """The account and the image that a DaemonSet of ours names; None when it is not of ours."""
+    template = _map(_map(daemon_set, "spec"), "template")
+    containers = _list(_map(template, "spec"), "initContainers")
+    init = next((c for c in containers if _text(c, "name") == naming.INIT_CONTAINER), {})
+    values = {_text(entry, "name"): _text(entry, "value") for entry in _list(init, "env")}
+    account = _account_name(values.get("WARMUP_BLOB_ENDPOINT", ""))
+    return Origin(account_name=account, image=_text(init, "image")) if account else None
+
+
+def daemon_set_of(sight: Sighting, name: str) -> Json | None:
+    """The DaemonSet that warms one database."""
+    return next((found for found in sight.daemon_sets if _database_name(found) == name), None)
+
+
+def _account_name(endpoint: str) -> str:
+    """An endpoint names its account first in the host, or in the path where it has one."""
+    host, _, path = endpoint.removeprefix("https://").partition("/")
+    return path.strip("/") or host.partition(".")[0]
+
+
+def _databases(sight: Sighting, now: datetime) -> tuple[DatabaseWarmth, ...]:
+    """Ours and ElasticBLAST's own, one row per name; node truth outweighs a Job's history."""
+    rows = {row.name: row for row in _from_jobs(sight.jobs)}
+    for daemon_set in sight.daemon_sets:
+        row = _from_daemon_set(daemon_set, sight, now)
+        also = rows.get(row.name)
+        rows[row.name] = replace(row, molecule=also.molecule, sources=("setup", "warmup")) if also else row
+    return tuple(rows[name] for name in sorted(rows))
+
+
+def _from_daemon_set(daemon_set: Json, sight: Sighting, now: datetime) -> DatabaseWarmth:
+    metadata = _map(daemon_set, "metadata")
+    notes = _map(metadata, "annotations")
+    run_id = _text(notes, naming.RUN_ANNOTATION)
+    row = DatabaseWarmth(
+        name=_database_name(daemon_set),
+        molecule="",
+        standing=Standing.UNKNOWN,
+        nodes_ready=0,
+        nodes_failed=0,
+        nodes_active=_number(_status(daemon_set), "desiredNumberScheduled"),
+        sources=("warmup",),
+        run_id=run_id or None,
+        generation=_text(notes, naming.GENERATION_ANNOTATION) or None,
+        source_version=_text(notes, naming.SOURCE_VERSION_ANNOTATION) or None,
+    )
+    if not run_id or any("pods" in fault for fault in sight.faults):
+        return row  # not of ours, or its pods were not seen: nobody verified anything that we know of
+    return _with_states(row, _states(daemon_set, sight.pods, Look(run_id=run_id, now=now)), daemon_set)
+
+
+def _states(daemon_set: Json, pods: Sequence[Json], look: Look) -> tuple[NodeState, ...]:
+    uid = _text(_map(daemon_set, "metadata"), "uid")
+    own = [pod for pod in pods if _owned_by(pod, uid)]
+    missing = _number(_status(daemon_set), "desiredNumberScheduled") - len(own)
+    born = _when(_text(_map(daemon_set, "metadata"), "creationTimestamp")) or look.now
+    return (*(read_pod(pod, look) for pod in own), *missing_pods(missing, born, look))
+
+
+def _owned_by(pod: Json, uid: str) -> bool:
+    """Whether it counts for a DaemonSet: its own, and not on the way out."""
+    metadata = _map(pod, "metadata")
+    owners = {_text(owner, "uid") for owner in _list(metadata, "ownerReferences")}
+    return uid in owners and not _text(metadata, "deletionTimestamp")
+
+
+def _with_states(row: DatabaseWarmth, states: tuple[NodeState, ...], daemon_set: Json) -> DatabaseWarmth:
+    generation = _number(_map(daemon_set, "metadata"), "generation")
+    settled = _number(_status(daemon_set), "observedGeneration") >= generation
+    counts = {kind: sum(state.standing is kind for state in states) for kind in NodeStanding}
+    return replace(
+        row,
+        standing=_standing(counts, settled=settled),
+        nodes_ready=counts[NodeStanding.READY],
+        nodes_failed=counts[NodeStanding.FAILED],
+        nodes_active=counts[NodeStanding.ACTIVE],
+        causes=causes_of(states),
+    )
+
+
+def _standing(counts: Mapping[NodeStanding, int], *, settled: bool) -> Standing:
+    if counts[NodeStanding.FAILED]:
+        return Standing.FAILED
+    if counts[NodeStanding.ACTIVE] or not settled:
+        return Standing.LOADING
+    return Standing.READY if counts[NodeStanding.READY] else Standing.UNKNOWN
+
+
+def _from_jobs(jobs: Iterable[Json]) -> tuple[DatabaseWarmth, ...]:
+    """ElasticBLAST's own set-up: one Job per node, grouped by the database in its environment."""
+    rows: dict[str, DatabaseWarmth] = {}
+    for job in jobs:
+        row = _from_job(job)
+        if row is not None:
+            rows[row.name] = _added(rows[row.name], row) if row.name in rows else row
+    return tuple(replace(row, standing=_job_standing(row)) for row in rows.values())
+
+
+def _from_job(job: Json) -> DatabaseWarmth | None:
+    values = _environment(job)
+    name = values.get("ELB_DB", "").rstrip("/").rpartition("/")[2]
+    if not name or not _text(_map(job, "metadata"), "name").startswith(_SETUP_JOBS):
+        return None
+    done = _number(_status(job), "succeeded") > 0
+    lost = not done and _gave_up(job)
+    return DatabaseWarmth(
+        name=name,
+        molecule=values.get("ELB_DB_MOL_TYPE", ""),
+        standing=Standing.UNKNOWN,
+        nodes_ready=int(done),
+        nodes_failed=int(lost),
+        nodes_active=int(not done and not lost),
+        sources=("setup",),
+    )
+
+
+def _gave_up(job: Json) -> bool:
+    conditions = _list(_status(job), "conditions")
+    return any(_text(c, "type") == "Failed" and _text(c, "status") == "True" for c in conditions)
+
+
+def _added(row: DatabaseWarmth, more: DatabaseWarmth) -> DatabaseWarmth:
+    return replace(
+        row,
+        nodes_ready=row.nodes_ready + more.nodes_ready,
+        nodes_failed=row.nodes_failed + more.nodes_failed,
+        nodes_active=row.nodes_active + more.nodes_active,
+    )
+
+
+def _job_standing(row: DatabaseWarmth) -> Standing:
+    if row.nodes_active:
+        return Standing.LOADING
+    return Standing.FAILED if row.nodes_failed else Standing.READY
+
+
+def _environment(job: Json) -> dict[str, str]:
+    template = _map(_map(_map(job, "spec"), "template"), "spec")
+    entries = (entry for container in _list(template, "containers") for entry in _list(container, "env"))
+    return {_text(entry, "name"): _text(entry, "value") for entry in entries}
+
+
+def _database_name(daemon_set: Json) -> str:
+    """The exact name; the label is only a key, and all that older DaemonSets have."""
+    metadata = _map(daemon_set, "metadata")
+    path = _text(_map(metadata, "annotations"), naming.DATABASE_ANNOTATION)
+    return path.rpartition("/")[2] or _text(_map(metadata, "labels"), naming.DATABASE_LABEL)
+
+
+def _searches(namespaces: Iterable[Json]) -> tuple[str, ...]:
+    names = sorted(_text(_map(namespace, "metadata"), "name") for namespace in namespaces)
+    return tuple(name for name in names if name.startswith(_SEARCH_NAMESPACES))[:MAX_NAMESPACES]
+
+
+def _status(thing: Json | None) -> Json:
+    return _map(thing or {}, "status")
+
+
+def _map(value: Json, key: str) -> Json:
+    found = value.get(key)
+    return cast("Json", found) if isinstance(found, dict) else {}
+
+
+def _list(value: Json, key: str) -> Sequence[Json]:
+    found = value.get(key)
+    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+
+
+def _text(value: Json, key: str) -> str:
+    found = value.get(key)
+    return found if isinstance(found, str) else ""
+
+
+def _number(value: Json, key: str) -> int:
+    found = value.get(key)
+    return found if isinstance(found, int) and not isinstance(found, bool) else 0
+
+
+def _when(text: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
