@@ -72,6 +72,7 @@ class Steps:
         given: Run = decode(Run, context.get_input())
         self.run = given if given.started_at else replace(given, started_at=self.now)
         self._shown: Json | None = None
+        self.left_over = ""  # what could not be wound up, in sentences
         self._joined = False  # whether the account's ledger may name this run
 
     @property
@@ -222,7 +223,7 @@ class Steps:
 
     def close_access(self) -> Verb[None]:
         """Leave the account's ledger; the last one out restores what was before."""
-        if self._joined or self.run.watching:
+        if self._joined or (self.run.watching and not self.request.dry_run):
             yield from self._persist("close_access", self._account_query())
 
     def release_claims(self) -> Verb[None]:
@@ -279,7 +280,7 @@ class Steps:
         try:
             yield self._context.call_activity_with_retry(activity, _PERSISTENT_RETRY, encode(value))
         except Exception as failure:  # noqa: BLE001 - SDK 1.x raises nothing sharper
-            self.end(Step.DISABLE_STORAGE, f"{activity} is left to the janitor: {_cause_of(failure)}")
+            self.left_over += f"{activity} is left to the janitor: {_cause_of(failure)}. "
 
 
 def _cause_of(failure: Exception) -> str:

@@ -82,6 +82,6 @@ def wind_up(steps: Steps, ending: Ending) -> Verb[dict[str, object]]:
     yield from steps.rest(ending)
     steps.begin(Step.DISABLE_STORAGE)
     yield from steps.close_access()
-    steps.end(Step.DISABLE_STORAGE)
     yield from steps.release_claims()
+    steps.end(Step.DISABLE_STORAGE, steps.left_over)
     return (yield from steps.report(ending))

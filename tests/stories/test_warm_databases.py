@@ -1,0 +1,254 @@
+"""The story of a warm-up, told to each of its endings."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from testkit import builders as a
+from testkit.telling import tell
+
+from orchestrators.steps import LOOKS_PER_HISTORY
+from shared.domain.causes import Kind
+from shared.domain.leases import NetworkState
+from shared.domain.model import Mode
+from shared.domain.progress import Observation
+from shared.domain.refusals import Reason, Refusal
+from shared.domain.runs import Access, Probe
+
+CLOSED = NetworkState(public_network_access="Disabled", default_action="Deny", rules="{}")
+ALL_READY = a.seen(a.state("node0"), a.state("node1"), a.state("node2"))
+ALL_BUSY = a.seen(a.copying("node0"), a.copying("node1"), a.copying("node2"))
+REFUSAL = Refusal(
+    reason=Reason.DATABASE_NOT_FOUND, message="database 'x' is not staged", remedy="download it"
+)
+MAX_ROWS = 1_000  # Python replays them all at every step
+
+
+def answers(*looks: Observation, **changes: Any) -> dict[str, Any]:
+    """What a healthy world answers; the last look repeats."""
+    return {
+        "read_cluster": a.facts(),
+        "inspect_access": Access(account=a.ACCOUNT, before=CLOSED),
+        "open_access": Access(account=a.ACCOUNT, before=CLOSED),
+        "probe_access": Probe(outcome="reachable"),
+        "describe_database": a.STAGED,
+        "grant_roles": (),
+        "apply_daemonset": None,
+        "observe_nodes": in_turn(looks or (ALL_READY,)),
+        "retire_daemonsets": 1,
+        "close_access": True,
+        "release_claims": True,
+        "record_ending": True,
+    } | changes
+
+
+def in_turn(values: tuple[Any, ...]) -> Any:
+    turns: Iterator[Any] = iter(values)
+    return lambda _given: next(turns, values[-1])
+
+
+def test_success_is_told_when_every_node_is_ready() -> None:
+    told = tell(a.run(), answers(ALL_BUSY, ALL_READY))
+
+    assert told.output["status"] == "succeeded"
+    assert (told.output["nodes_ready"], told.output["total_jobs"]) == (3, 3)
+    assert told.called == [
+        "read_cluster",
+        "open_access",
+        "probe_access",
+        "describe_database",
+        "grant_roles",
+        "apply_daemonset",
+        "observe_nodes",
+        "observe_nodes",
+        "close_access",
+        "release_claims",
+        "record_ending",
+    ]
+
+
+def test_all_six_steps_are_shown_from_the_first_moment() -> None:
+    told = tell(a.run(), answers())
+
+    assert list(told.statuses[0]["steps"]) == [
+        "enabling_storage",
+        "configuring",
+        "roles",
+        "warming_up",
+        "polling",
+        "disable_storage",
+    ]
+    assert all(step["done"] and step["completed_at"] for step in told.output["steps"].values())
+
+
+def test_counts_are_there_whenever_the_phase_is_warming_up() -> None:
+    told = tell(a.run(), answers(ALL_BUSY, ALL_BUSY, ALL_READY))
+    shown = [status for status in told.statuses if status["phase"] == "warming_up"]
+
+    assert shown
+    assert all(isinstance(status["steps"]["warming_up"]["ready"], int) for status in shown)
+    assert all(isinstance(status["steps"]["warming_up"]["total"], int) for status in shown)
+
+
+def test_a_failed_node_does_not_hide_behind_the_others() -> None:
+    look = a.seen(a.state("node0"), a.state("node1"), a.broken("node2"))
+    told = tell(a.run(), answers(look))
+
+    assert told.output["status"] == "failed"
+    assert told.error.startswith("the disk is 3 GB short (on node2)")
+    assert told.called[-4:] == ["retire_daemonsets", "close_access", "release_claims", "record_ending"]
+
+
+def test_partial_success_is_labelled_and_only_where_asked_for() -> None:
+    look = a.seen(a.state("node0"), a.state("node1"), a.broken("node2"))
+    told = tell(a.run(allow_partial=True), answers(look))
+
+    assert (told.output["status"], told.output["partial"]) == ("succeeded", True)
+
+
+def test_nodes_with_different_bytes_fail_the_run() -> None:
+    odd = a.state("node1", report=a.report(digest="cd" * 16))
+    told = tell(a.run(), answers(a.seen(a.state("node0"), odd)))
+
+    assert told.output["status"] == "failed"
+    assert told.error.startswith("nodes hold different bytes")
+
+
+def test_no_node_left_is_a_failure_that_is_explained() -> None:
+    told = tell(a.run(), answers(a.seen()))
+
+    assert told.output["status"] == "failed"
+    assert told.error.startswith("no node is left to warm")
+
+
+def test_counts_of_an_unsettled_daemonset_prove_nothing() -> None:
+    told = tell(a.run(), answers(a.seen(settled=False), ALL_READY))
+
+    assert told.output["status"] == "succeeded"
+    assert told.called.count("observe_nodes") == 2
+
+
+def test_cancelling_ends_within_one_look_and_closes_everything() -> None:
+    told = tell(a.run(), answers(ALL_BUSY, a.seen(a.copying("node0"), cancelled_by="user-oid")))
+
+    assert told.output["status"] == "cancelled"
+    assert told.called[-4:] == ["retire_daemonsets", "close_access", "release_claims", "record_ending"]
+
+
+@pytest.mark.parametrize("where", ["read_cluster", "open_access", "describe_database", "apply_daemonset"])
+def test_a_refusal_ends_the_run_with_its_cause_first(where: str) -> None:
+    told = tell(a.run(), answers(**{where: REFUSAL}))
+
+    assert told.output["status"] == "failed"
+    assert told.error == "database 'x' is not staged; download it"
+    assert "observe_nodes" not in told.called
+    assert ("close_access" in told.called) == (where != "read_cluster")
+
+
+@pytest.mark.parametrize(
+    "where",
+    ["read_cluster", "open_access", "probe_access", "describe_database", "grant_roles", "observe_nodes"],
+)
+def test_what_fails_for_good_ends_the_run_and_closes_the_account(where: str) -> None:
+    told = tell(a.run(), answers(**{where: RuntimeError("ARM said 503 four times")}))
+
+    assert told.output["status"] == "failed"
+    assert told.error == "ARM said 503 four times"
+    assert ("close_access" in told.called) == (where != "read_cluster")
+
+
+def test_a_stopped_cluster_is_refused_before_the_account_is_touched() -> None:
+    told = tell(a.run(), answers(read_cluster=a.facts(power_state="Stopped")))
+
+    assert told.error.startswith("cluster 'elb-cluster' is stopped")
+    assert told.called == ["read_cluster", "release_claims", "record_ending"]
+
+
+def test_a_cluster_without_nodes_is_refused() -> None:
+    told = tell(a.run(), answers(read_cluster=a.facts(nodes=())))
+
+    assert "no ready, schedulable Linux node" in told.error
+
+
+def test_a_disk_that_cannot_hold_the_database_is_named_before_any_role() -> None:
+    told = tell(a.run(), answers(read_cluster=a.facts(nodes=a.nodes(disk_bytes=1_000_000))))
+
+    assert told.error.startswith("node 'node0' has a disk of 0 GB")
+    assert "grant_roles" not in told.called
+
+
+def test_a_dry_run_answers_the_plan_and_touches_nothing() -> None:
+    told = tell(a.run(dry_run=True), answers())
+
+    assert told.output["status"] == "planned"
+    assert (told.output["node_count"], told.output["bytes_per_node"]) == (3, a.STAGED.bytes)
+    assert told.called == [
+        "read_cluster",
+        "inspect_access",
+        "probe_access",
+        "describe_database",
+        "release_claims",
+        "record_ending",
+    ]
+
+
+def test_an_opened_account_is_probed_until_it_answers() -> None:
+    blocked = Probe(outcome="blocked", message="403")
+    told = tell(a.run(), answers(probe_access=in_turn((blocked, blocked, Probe(outcome="reachable")))))
+
+    assert told.output["status"] == "succeeded"
+    assert told.called.count("probe_access") == 3
+
+
+def test_an_account_that_stays_closed_is_a_classified_failure() -> None:
+    told = tell(a.run(), answers(probe_access=Probe(outcome="blocked", message="403 AuthorizationFailure")))
+
+    assert told.error.startswith("account 'blastdata' cannot be read: blocked, 403")
+    assert "describe_database" not in told.called
+
+
+def test_verifying_leaves_pods_that_warm_nodes_which_join_later() -> None:
+    told = tell(a.run(mode=Mode.VERIFY), answers())
+
+    assert told.output["status"] == "succeeded"
+    assert told.called.count("apply_daemonset") == 2
+
+
+def test_releasing_takes_the_daemonset_away_in_the_end() -> None:
+    told = tell(a.run(mode=Mode.RELEASE), answers())
+
+    assert told.output["status"] == "succeeded"
+    assert "retire_daemonsets" in told.called
+
+
+def test_what_cannot_be_wound_up_is_left_to_the_janitor_and_said() -> None:
+    told = tell(a.run(), answers(close_access=RuntimeError("the account is locked")))
+
+    assert told.output["status"] == "succeeded"
+    assert "the account is locked" in told.output["steps"]["disable_storage"]["note"]
+
+
+def test_two_hours_of_watching_keep_every_history_short() -> None:
+    told = tell(a.run(deadline_minutes=120), answers(ALL_BUSY))
+
+    assert told.output["status"] == "failed"
+    assert "Gave up after 120 minutes" in told.error
+    assert max(told.rows_per_history) <= MAX_ROWS
+    assert told.called.count("observe_nodes") > LOOKS_PER_HISTORY
+
+
+def test_byte_counts_never_fall_even_when_a_log_falls_silent() -> None:
+    far = a.seen(a.copying("node0", done=100_000))
+    near = a.seen(a.copying("node0", done=50))
+    told = tell(a.run(), answers(far, near, a.seen(a.state("node0"))))
+    counts = [status["bytes_done"] for status in told.statuses if "bytes_done" in status]
+
+    assert counts == sorted(counts)
+
+
+def test_a_status_of_a_thousand_failing_nodes_stays_small() -> None:
+    states = [a.broken(f"aks-blastpool-12345678-vmss{n:06d}", kind=list(Kind)[n % 12]) for n in range(1000)]
+    told = tell(a.run(), answers(a.seen(*states)))
+
+    assert max(len(str(status).encode("utf-16-le")) // 2 for status in told.statuses) <= 6_500
+    assert told.output["nodes_failed"] == 1000
