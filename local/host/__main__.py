@@ -19,8 +19,9 @@ def main() -> int:
     logging.basicConfig(
         level=arguments.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    # The backend logs every start and timer as information.
-    logging.getLogger("durabletask").setLevel(logging.WARNING)
+    # These log every start, timer and socket as information.
+    for chatty in ("durabletask", "uvicorn"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
         host = Host(_options(arguments))
     except (ConfigError, IndexingError, PortTakenError, ScheduleError) as error:

@@ -6,7 +6,7 @@ stops the app, and slow activities starve orchestrators: here as there.
 """
 
 import asyncio
-import concurrent.futures
+import concurrent.futures.thread
 import functools
 import os
 import threading
@@ -24,6 +24,7 @@ from azure.functions.meta import Datum
 from local.host.indexing import Function, Trigger
 from local.host.protocol.texts import WorkerFailure
 
+_HOST_FILES = {__file__, concurrent.futures.thread.__file__}
 _WITH_CONTEXT = {Trigger.HTTP, Trigger.ACTIVITY, Trigger.TIMER}
 
 
@@ -127,9 +128,11 @@ class Invoker:
 
 
 def describe_failure(error: BaseException) -> WorkerFailure:
-    """Describe an exception of user code as the worker reports it."""
+    """Describe an exception of user code as the worker reports it; the host's frames are left out."""
+    frames = traceback.extract_tb(error.__traceback__)
+    below_host = max((n for n, frame in enumerate(frames, 1) if frame.filename in _HOST_FILES), default=0)
     return WorkerFailure(
         type_name=type(error).__name__,
         message=str(error),
-        stack="".join(traceback.format_tb(error.__traceback__)),
+        stack="".join(traceback.format_list(frames[below_host:])),
     )

@@ -17,7 +17,8 @@ from typing import Literal
 
 from google.protobuf.message import DecodeError
 
-from local.host.engine.hub import Hub, InstanceView, Snapshot
+from local.host.engine.hub import Hub
+from local.host.engine.instances import InstanceView, Snapshot
 from local.host.protocol.history import Identity, ParentLink
 
 # What a kill may undo: short beside any activity, long enough to batch a burst of episodes.

@@ -7,7 +7,7 @@ upgrade tells when an override can go. Everything here happens under the backend
 import threading
 import uuid
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NoReturn, cast
 
@@ -21,32 +21,26 @@ from durabletask.testing.in_memory_backend import (
 )
 
 from local.host.engine.clock import Alarm, AlarmClock
-from local.host.protocol.history import Event, Identity, ParentLink
+from local.host.engine.instances import (
+    STATUS_CODES,
+    Execution,
+    InstanceView,
+    Snapshot,
+    Start,
+    answered_task,
+    pack,
+    show_suspension,
+    stamp,
+    unpack,
+    view_of,
+)
+from local.host.protocol.history import Identity, ParentLink
 
 # The stock limit of 10,000 stalls an instance silently; the real extension has none.
 _MAX_HISTORY_EVENTS = 1_000_000
 _EVENTS_THAT_SURVIVE_CONTINUING = frozenset(
     {"eventRaised", "executionTerminated", "executionSuspended", "executionResumed"}
 )
-_COMPLETIONS = frozenset(
-    {
-        "taskCompleted",
-        "taskFailed",
-        "subOrchestrationInstanceCompleted",
-        "subOrchestrationInstanceFailed",
-    }
-)
-
-STATUS_NAMES = {
-    pb.ORCHESTRATION_STATUS_PENDING: "Pending",
-    pb.ORCHESTRATION_STATUS_RUNNING: "Running",
-    pb.ORCHESTRATION_STATUS_SUSPENDED: "Suspended",
-    pb.ORCHESTRATION_STATUS_COMPLETED: "Completed",
-    pb.ORCHESTRATION_STATUS_FAILED: "Failed",
-    pb.ORCHESTRATION_STATUS_TERMINATED: "Terminated",
-}
-_STATUS_CODES = {name: code for code, name in STATUS_NAMES.items()}
-TERMINAL_STATUSES = frozenset({"Completed", "Failed", "Terminated"})
 
 
 class EngineError(Exception):
@@ -60,62 +54,6 @@ class AlreadyExistsError(Exception):
         """Keep the status for the refusal's text."""
         super().__init__(status)
         self.status = status
-
-
-@dataclass(slots=True, kw_only=True)
-class Execution:
-    """One generation of an instance, beyond what the backend keeps of it.
-
-    `first_token` is the backend's token counter when it began: work handed out under an older
-    token belongs to an earlier generation. `replayed` caches the translated past.
-    """
-
-    identity: Identity
-    first_token: int
-    replayed: list[Event] = field(default_factory=list)
-    replayed_from: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InstanceView:
-    """An instance as callers see it; input, output and custom status are JSON or plain text."""
-
-    instance_id: str
-    name: str
-    status: str
-    input: str | None
-    output: str | None
-    custom_status: str | None
-    created_at: datetime
-    last_updated_at: datetime
-    version: str | None
-
-    @property
-    def is_over(self) -> bool:
-        """Nothing will happen to it any more."""
-        return self.status in TERMINAL_STATUSES
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Start:
-    """What a new instance begins with; `payload` is JSON text."""
-
-    name: str
-    instance_id: str
-    payload: str | None
-    version: str | None = None
-    source_instance_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
-    """All of an instance at one moment; history, pending and failure are protobuf bytes."""
-
-    view: InstanceView
-    identity: Identity
-    history: bytes
-    pending: bytes
-    failure: bytes
 
 
 class Hub(InMemoryOrchestrationBackend):
@@ -132,11 +70,11 @@ class Hub(InMemoryOrchestrationBackend):
 
     # -- for clients
 
-    def begin(self, start: Start, *, replace_running: bool = False) -> None:
+    def begin(self, start: Start) -> None:
         """Create an instance; one that is over is replaced, one that is not is refused."""
         with self._lock:
             existing = self.view(start.instance_id)
-            if existing is not None and not existing.is_over and not replace_running:
+            if existing is not None and not existing.is_over:
                 raise AlreadyExistsError(existing.status)
             self._create_instance_internal(start.instance_id, start.name, start.payload, start.version)
             if start.source_instance_id:
@@ -147,12 +85,12 @@ class Hub(InMemoryOrchestrationBackend):
         """Give an instance as callers see it."""
         with self._lock:
             instance = self._instances.get(instance_id)
-            return None if instance is None else _view(instance)
+            return None if instance is None else view_of(instance)
 
     def views(self) -> list[InstanceView]:
         """Give all instances, by id."""
         with self._lock:
-            return [_view(self._instances[instance_id]) for instance_id in sorted(self._instances)]
+            return [view_of(self._instances[instance_id]) for instance_id in sorted(self._instances)]
 
     def history(self, instance_id: str) -> tuple[list[pb.HistoryEvent], Identity]:
         """Give the events of an instance that exists."""
@@ -203,8 +141,8 @@ class Hub(InMemoryOrchestrationBackend):
             instance = self._instances.get(instance_id)
             if instance is None:
                 return
-            _stamp(instance.history[recorded:])
-            _show_suspension(instance)
+            stamp(instance.history[recorded:])
+            show_suspension(instance)
             self._touch(instance_id)
             # Stock does not wake a suspended instance, not even for its own resume.
             if instance.pending_events:
@@ -226,7 +164,7 @@ class Hub(InMemoryOrchestrationBackend):
         if self._is_terminal_status(instance.status):
             instance.pending_events.clear()
             return
-        _stamp(instance.pending_events)
+        stamp(instance.pending_events)
         # In flight: completing the episode queues it again. Stock would look at it every 0.1 s.
         if instance_id not in self._orchestration_in_flight:
             super()._enqueue_orchestration(instance_id)
@@ -304,10 +242,10 @@ class Hub(InMemoryOrchestrationBackend):
         if instance is None:
             return None
         return Snapshot(
-            view=_view(instance),
+            view=view_of(instance),
             identity=self._executions[instance_id].identity,
-            history=_pack(instance.history),
-            pending=_pack([*instance.dispatched_events, *instance.pending_events]),
+            history=pack(instance.history),
+            pending=pack([*instance.dispatched_events, *instance.pending_events]),
             failure=instance.failure_details.SerializeToString() if instance.failure_details else b"",
         )
 
@@ -319,7 +257,7 @@ class Hub(InMemoryOrchestrationBackend):
         self._instances[view.instance_id] = OrchestrationInstance(
             instance_id=view.instance_id,
             name=view.name,
-            status=_STATUS_CODES[view.status],
+            status=STATUS_CODES[view.status],
             version=view.version,
             input=view.input,
             output=view.output,
@@ -327,15 +265,15 @@ class Hub(InMemoryOrchestrationBackend):
             created_at=view.created_at,
             last_updated_at=view.last_updated_at,
             failure_details=pb.TaskFailureDetails.FromString(snapshot.failure) if snapshot.failure else None,
-            history=_unpack(snapshot.history),
-            pending_events=_unpack(snapshot.pending),
+            history=unpack(snapshot.history),
+            pending_events=unpack(snapshot.pending),
             completion_token=token,
         )
 
     def _take_up(self, instance: OrchestrationInstance) -> None:
         """Queue again what was under way; an activity without a result runs again."""
         events = [*instance.history, *instance.pending_events]
-        answered = {number for event in events if (number := _answers(event)) is not None}
+        answered = {number for event in events if (number := answered_task(event)) is not None}
         for event in instance.history:
             if event.eventId in answered:
                 continue
@@ -426,50 +364,3 @@ class _InProcess:
 
 
 _IN_PROCESS = cast("grpc.ServicerContext", _InProcess())
-
-
-def _stamp(events: list[pb.HistoryEvent]) -> None:
-    for event in events:
-        if event.timestamp.seconds == 0:
-            event.timestamp.GetCurrentTime()
-
-
-def _show_suspension(instance: OrchestrationInstance) -> None:
-    """Show the reason of a suspension as output, as the real extension does; stock shows none."""
-    if instance.status == pb.ORCHESTRATION_STATUS_SUSPENDED:
-        last = next(e for e in reversed(instance.history) if e.HasField("executionSuspended"))
-        instance.output = last.executionSuspended.input.value or None
-    elif instance.status == pb.ORCHESTRATION_STATUS_RUNNING:
-        instance.output = None
-
-
-def _view(instance: OrchestrationInstance) -> InstanceView:
-    return InstanceView(
-        instance_id=instance.instance_id,
-        name=instance.name,
-        status=STATUS_NAMES[instance.status],
-        input=instance.input or None,
-        output=instance.output or None,
-        custom_status=instance.custom_status or None,
-        created_at=instance.created_at,
-        last_updated_at=instance.last_updated_at,
-        version=instance.version,
-    )
-
-
-def _answers(event: pb.HistoryEvent) -> int | None:
-    """Give the number of the task that an event completes."""
-    kind = event.WhichOneof("eventType")
-    if kind == "timerFired":
-        return int(event.timerFired.timerId)
-    if kind in _COMPLETIONS:
-        return int(getattr(event, kind).taskScheduledId)
-    return None
-
-
-def _pack(events: Iterable[pb.HistoryEvent]) -> bytes:
-    return bytes(pb.HistoryChunk(events=events).SerializeToString())
-
-
-def _unpack(content: bytes) -> list[pb.HistoryEvent]:
-    return list(pb.HistoryChunk.FromString(content).events)

@@ -15,7 +15,8 @@ from durabletask.internal import orchestrator_service_pb2 as pb
 from google.protobuf.wrappers_pb2 import StringValue
 
 from local.host.config import HostConfig
-from local.host.engine.hub import Execution, Hub
+from local.host.engine.hub import Hub
+from local.host.engine.instances import Execution
 from local.host.indexing import App, Function, Trigger
 from local.host.invoking import Invoker, describe_failure
 from local.host.protocol import texts

@@ -15,7 +15,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from local.host.engine.hub import TERMINAL_STATUSES, AlreadyExistsError, Hub, InstanceView, Start
+from local.host.engine.hub import AlreadyExistsError, Hub
+from local.host.engine.instances import TERMINAL_STATUSES, InstanceView, Start
 from local.host.http import answers
 from local.host.http.addresses import Addresses
 from local.host.http.presenting import Shown, as_json, history_body, status_body

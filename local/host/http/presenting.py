@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from local.host.engine.hub import STATUS_NAMES, InstanceView
+from local.host.engine.instances import STATUS_NAMES, InstanceView
 from local.host.protocol.history import Event, EventType
 
 _HIDDEN = {EventType.ORCHESTRATOR_STARTED, EventType.ORCHESTRATOR_COMPLETED}

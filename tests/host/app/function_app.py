@@ -4,16 +4,21 @@ import asyncio
 import json
 import os
 import time
+from collections.abc import Generator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import azure.durable_functions as df
 import azure.functions as func
 
+Context = df.DurableOrchestrationContext
+Story = Generator[Any, Any, Any]
+
 app = df.DFApp(http_auth_level=func.AuthLevel.FUNCTION)
 
 
-def _leave_trace(line):
+def _leave_trace(line: str) -> None:
     """Append to the file that a test reads to count what really ran."""
     path = os.environ.get("TRACE_FILE")
     if path:
@@ -26,7 +31,7 @@ def _leave_trace(line):
 
 @app.route(route="start/{name}", methods=["POST"])
 @app.durable_client_input(client_name="client")
-async def start(req: func.HttpRequest, client):
+async def start(req: func.HttpRequest, client: df.DurableOrchestrationClient) -> func.HttpResponse:
     body = req.get_body()
     payload = json.loads(body) if body else None
     instance_id = await client.start_new(req.route_params["name"], req.params.get("id"), payload)
@@ -35,7 +40,7 @@ async def start(req: func.HttpRequest, client):
 
 @app.route(route="client", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
 @app.generic_input_binding(arg_name="client", type="durableClient")
-async def client_binding(req: func.HttpRequest, client):
+async def client_binding(req: func.HttpRequest, client: str) -> func.HttpResponse:  # noqa: ARG001 - bound
     return func.HttpResponse(client, mimetype="application/json")
 
 
@@ -45,7 +50,7 @@ def hello(req: func.HttpRequest, context: func.Context) -> str:
 
 
 @app.route(route="boom", auth_level=func.AuthLevel.ADMIN)
-async def boom(req: func.HttpRequest) -> func.HttpResponse:
+async def boom(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 - bound
     raise RuntimeError("no answer")
 
 
@@ -75,7 +80,7 @@ def nap(seconds: float) -> str:
     return "rested"
 
 
-_attempts = {}
+_attempts: dict[str, int] = {}
 
 
 @app.activity_trigger(input_name="plan")
@@ -95,7 +100,7 @@ def fail(message: str) -> str:
 
 
 @app.orchestration_trigger(context_name="context")
-def fan_out(context):
+def fan_out(context: Context) -> Story:
     count = context.get_input()
     context.set_custom_status({"phase": "fan-out", "n": count})
     results = yield context.task_all([context.call_activity("square", n) for n in range(count)])
@@ -105,45 +110,45 @@ def fan_out(context):
 
 
 @app.orchestration_trigger(context_name="context")
-def one_timer(context):
+def one_timer(context: Context) -> Story:
     due = context.current_utc_datetime + timedelta(seconds=context.get_input())
     yield context.create_timer(due)
     return (context.current_utc_datetime - due).total_seconds()
 
 
 @app.orchestration_trigger(context_name="context")
-def retrying(context):
+def retrying(context: Context) -> Story:
     plan = context.get_input()
     options = df.RetryOptions(plan["interval_ms"], plan["attempts"])
     try:
         result = yield context.call_activity_with_retry("flaky", options, plan)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - activities lose their exception's class
         return {"error": str(error).partition("\n")[0]}
     return {"result": result}
 
 
 @app.orchestration_trigger(context_name="context")
-def error_text(context):
+def error_text(context: Context) -> Story:
     try:
         yield context.call_activity("fail", context.get_input())
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - activities lose their exception's class
         return {"type": type(error).__name__, "text": str(error)}
 
 
 @app.orchestration_trigger(context_name="context")
-def wait_go(context):
+def wait_go(context: Context) -> Story:
     return (yield context.wait_for_external_event("go"))
 
 
 @app.orchestration_trigger(context_name="context")
-def two_waits(context):
+def two_waits(context: Context) -> Story:
     first = context.wait_for_external_event("e")
     second = context.wait_for_external_event("e")
     return (yield context.task_all([first, second]))
 
 
 @app.orchestration_trigger(context_name="context")
-def collect_events(context):
+def collect_events(context: Context) -> Story:
     state = context.get_input()
     got = yield context.wait_for_external_event("e")
     state["got"].append(json.loads(got) if isinstance(got, str) else got)
@@ -154,7 +159,7 @@ def collect_events(context):
 
 
 @app.orchestration_trigger(context_name="context")
-def count_generations(context):
+def count_generations(context: Context) -> Story:
     generation = context.get_input()
     context.set_custom_status({"generation": generation})
     yield context.call_activity("square", generation)
@@ -165,7 +170,7 @@ def count_generations(context):
 
 
 @app.orchestration_trigger(context_name="context")
-def continue_with_open_activity(context):
+def continue_with_open_activity(context: Context) -> Story:
     if context.get_input() == "second":
         return "second"
     activity = context.call_activity("nap", 0.5)
@@ -175,7 +180,7 @@ def continue_with_open_activity(context):
 
 
 @app.orchestration_trigger(context_name="context")
-def leave_activity_open(context):
+def leave_activity_open(context: Context) -> Story:
     timer = context.create_timer(context.current_utc_datetime + timedelta(seconds=0.05))
     activity = context.call_activity("nap", 0.5)
     yield context.task_any([timer, activity])
@@ -185,7 +190,7 @@ def leave_activity_open(context):
 
 
 @app.orchestration_trigger(context_name="context")
-def leave_timer(context):
+def leave_timer(context: Context) -> Story:
     winner = context.wait_for_external_event("go")
     loser = context.create_timer(context.current_utc_datetime + timedelta(seconds=1.5))
     yield context.task_any([winner, loser])
@@ -195,7 +200,7 @@ def leave_timer(context):
 
 
 @app.orchestration_trigger(context_name="context")
-def child(context):
+def child(context: Context) -> Story:
     order = context.get_input() or {}
     if order.get("fail"):
         raise ValueError("child says no")
@@ -206,31 +211,31 @@ def child(context):
 
 
 @app.orchestration_trigger(context_name="context")
-def parent(context):
+def parent(context: Context) -> Story:
     own_id = yield context.call_sub_orchestrator("child", {"n": 6}, f"{context.instance_id}-named")
     free_id = yield context.call_sub_orchestrator("child", {"n": 5})
     try:
         yield context.call_sub_orchestrator("child", {"fail": True})
         error = None
-    except Exception as raised:
+    except Exception as raised:  # noqa: BLE001 - so do children
         error = str(raised)
     return {"named": own_id, "free": free_id, "error": error}
 
 
 @app.orchestration_trigger(context_name="context")
-def waiting_parent(context):
+def waiting_parent(context: Context) -> Story:
     return (yield context.call_sub_orchestrator("child", {"wait": True}, f"{context.instance_id}-child"))
 
 
 @app.orchestration_trigger(context_name="context")
-def big_status(context):
+def big_status(context: Context) -> Story:
     context.set_custom_status("x" * context.get_input()["size"])
     yield context.call_activity("square", 1)
     return "small enough"
 
 
 @app.orchestration_trigger(context_name="context")
-def status_then_none(context):
+def status_then_none(context: Context) -> Story:
     context.set_custom_status({"phase": "one"})
     yield context.wait_for_external_event("go")
     context.set_custom_status(None)
@@ -238,32 +243,32 @@ def status_then_none(context):
 
 
 @app.orchestration_trigger(context_name="context")
-def unknown_activity(context):
+def unknown_activity(context: Context) -> Story:
     yield context.call_activity("square", 1)
     yield context.call_activity("sqare", 1)
 
 
 @app.orchestration_trigger(context_name="context")
-def fail_plainly(context):
+def fail_plainly(context: Context) -> Story:  # noqa: ARG001 - bound
     raise KeyError("key")
     yield
 
 
 @app.orchestration_trigger(context_name="context")
-def yield_five(context):
+def yield_five(context: Context) -> Story:  # noqa: ARG001 - bound
     yield 5
 
 
 @app.orchestration_trigger(context_name="context")
-def call_entity(context):
+def call_entity(context: Context) -> Story:
     yield context.call_entity(df.EntityId("counter", "k"), "get")
 
 
-_changed = set()
+_changed: set[str] = set()
 
 
 @app.orchestration_trigger(context_name="context")
-def change_mind(context):
+def change_mind(context: Context) -> Story:
     kind = context.get_input()
     if context.instance_id not in _changed:
         _changed.add(context.instance_id)
@@ -277,7 +282,7 @@ def change_mind(context):
 
 
 @app.orchestration_trigger(context_name="context")
-def poll(context):
+def poll(context: Context) -> Story:
     count = context.get_input()
     for n in range(count):
         yield context.call_activity("square", n)
