@@ -1,0 +1,163 @@
+"""The agent's door: the environment and the command line in, an exit code out."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import traceback
+from typing import TYPE_CHECKING, NoReturn
+
+from .azcopy import Azcopy
+from .blobs import Account
+from .checking import check, verify
+from .errors import AgentError, BadManifest, Internal, Interrupted
+from .identity import credentials_for
+from .looking import Engine, Look
+from .manifest import Manifest, parse_manifest
+from .places import Places
+from .ranged import Ranged
+from .releasing import release
+from .reporting import Reporter, Subject, log
+from .settings import Settings, parse_settings, termination_log
+from .warming import warm
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import FrameType
+
+USAGE = """\
+Makes a BLAST database whole on this node, verifies every byte, and reports as JSON.
+
+All values come from the environment; WARMUP_BLOB_ENDPOINT is required:
+  WARMUP_MANIFEST       what the database consists of  (/opt/warmup/manifest.json)
+  WARMUP_DIRECTORY      where BLAST reads              (/workspace/blast)
+  WARMUP_BLOB_ENDPOINT  https://ACCOUNT.blob.core.windows.net/
+  WARMUP_ENGINE         ranged | azcopy                (ranged)
+  WARMUP_MAX_MBPS       ceiling in MB/s                (none)
+  WARMUP_DEADLINE_SECONDS, WARMUP_ROLE_PATIENCE_SECONDS, WARMUP_START_JITTER_SECONDS
+  WARMUP_SAS_FILE, AZURE_CLIENT_ID, IDENTITY_ENDPOINT, IDENTITY_HEADER, SSL_CERT_FILE
+
+Exit codes: 0 ready, 2 wrong usage, 10 bad manifest, 11 disk full, 12 no identity, 13 access denied,
+14 blob not found, 15 blob changed, 16 damaged, 17 deadline, 18 busy, 19 interrupted, 20 network,
+21 throttled, 22 storage closed, 23 role missing, 1 the agent's own fault.
+"""
+
+
+def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Look once at the database; returns the exit code."""
+    environ = {**environ, **_parse_arguments(arguments)}
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGINT, _interrupt)
+    try:
+        settings = parse_settings(environ)
+        manifest = _read_manifest(settings)
+    except AgentError as error:
+        return _refused(environ, error)
+    look = _prepare(settings, manifest)
+    try:
+        look.reporter.ready(_look(look))
+    except AgentError as error:
+        look.reporter.failed(error)
+        return error.exit_code
+    except Exception as error:  # noqa: BLE001 - whatever it is, it must reach the report
+        traceback.print_exc()
+        look.reporter.failed(Internal(f"{type(error).__name__}: {error}"))
+        return Internal.exit_code
+    return 0
+
+
+def _look(look: Look) -> str | None:
+    if look.settings.mode == "check":
+        return check(look)
+    if look.settings.mode == "verify":
+        return verify(look)
+    if look.settings.mode == "release":
+        log(f"removed {release(look.manifest, look.places)} files of {look.manifest.database}")
+        return None
+    return warm(look)
+
+
+def _prepare(settings: Settings, manifest: Manifest) -> Look:
+    places = Places(directory=settings.directory, database=manifest.database)
+    account = Account(
+        endpoint=settings.endpoint,
+        container=manifest.container,
+        credentials=credentials_for(settings.identity),
+        run_id=settings.run_id,
+    )
+    return Look(
+        manifest=manifest,
+        places=places,
+        settings=settings,
+        account=account,
+        engine=_engine(settings, account, places),
+        reporter=Reporter(_subject(settings, manifest), settings.termination_log),
+    )
+
+
+def _engine(settings: Settings, account: Account, places: Places) -> Engine:
+    if settings.engine == "azcopy":
+        return Azcopy(account, places, settings)
+    return Ranged(account, places, settings.ceiling_bytes_per_second)
+
+
+def _subject(settings: Settings, manifest: Manifest) -> Subject:
+    return Subject(
+        run_id=settings.run_id,
+        database=manifest.database,
+        node=settings.node,
+        generation=manifest.generation,
+        mode=settings.mode,
+        engine=settings.engine,
+        files_total=len(manifest.files),
+        bytes_total=manifest.total_bytes,
+    )
+
+
+def _read_manifest(settings: Settings) -> Manifest:
+    try:
+        text = settings.manifest.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadManifest(f"{settings.manifest} cannot be read: {error}") from error
+    return parse_manifest(text)
+
+
+def _refused(environ: Mapping[str, str], error: AgentError) -> int:
+    """Report a look that cannot even begin, in the same words as any other."""
+    subject = Subject(
+        run_id=environ.get("WARMUP_RUN_ID", ""),
+        database="",
+        node=environ.get("WARMUP_NODE", ""),
+        generation="",
+        mode=environ.get("WARMUP_MODE", ""),
+        engine=environ.get("WARMUP_ENGINE", ""),
+        files_total=0,
+        bytes_total=0,
+    )
+    Reporter(subject, termination_log(environ)).failed(error)
+    return error.exit_code
+
+
+def _parse_arguments(arguments: Sequence[str]) -> dict[str, str]:
+    parser = argparse.ArgumentParser(
+        prog="python3 -m agent", description=USAGE, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    mode = parser.add_mutually_exclusive_group()
+    for name, meaning in (
+        ("check", "compare sizes and times with the marker; copy nothing"),
+        ("verify", "read and verify every byte; copy nothing"),
+        ("release", "remove exactly this database's files"),
+    ):
+        mode.add_argument(f"--{name}", dest="mode", action="store_const", const=name, help=meaning)
+    chosen = parser.parse_args(arguments).mode
+    return {"WARMUP_MODE": chosen} if chosen else {}
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
+    raise Interrupted(f"stopped by {signal.Signals(number).name}")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], os.environ))

@@ -1,0 +1,264 @@
+"""One ranged read of one blob, and what every refusal means.
+
+A reader owns one connection to the account's origin and keeps it alive. It follows no redirect: the
+token would travel with it. Every answer is held against the manifest before its first byte is used.
+"""
+
+from __future__ import annotations
+
+import http.client
+import re
+import socket
+import ssl
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from .errors import (
+    AccessDenied,
+    AgentError,
+    Changed,
+    MayPass,
+    Network,
+    NotFound,
+    RoleMissing,
+    StorageClosed,
+    Throttled,
+    quoted,
+)
+from .manifest import File, etag_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .identity import Credentials
+    from .settings import Endpoint
+
+API_VERSION = "2021-12-02"
+# Between two reads, not for a whole answer: a slow wire is not a hanging one.
+READ_TIMEOUT_SECONDS = 30.0
+CHUNK_BYTES = 256 * 1024
+# Small enough that a killed agent loses little, large enough for 16 Gbit/s at 1 ms over 16 connections.
+RECEIVE_BUFFER_BYTES = 256 * 1024
+# What a refusal may say about itself; anything longer is not an error body of Azure.
+ERROR_BODY_BYTES = 8192
+LONGEST_PAUSE_SECONDS = 60.0
+
+REFUSALS: dict[str, tuple[type[AgentError], str]] = {
+    "AuthorizationFailure": (StorageClosed, "the account's network rules do not admit this node"),
+    "AuthorizationPermissionMismatch": (RoleMissing, "the identity has no role for this data, or not yet"),
+    "AuthorizationResourceTypeMismatch": (AccessDenied, "the SAS does not cover blobs"),
+    "AccountIsDisabled": (AccessDenied, "the account is disabled"),
+    "ServerBusy": (Throttled, "the account is busy"),
+    "OperationTimedOut": (Throttled, "the account took too long"),
+    "BlobArchived": (NotFound, "the blob is archived and cannot be read"),
+    "ConditionNotMet": (Changed, "the blob was replaced since the database was described"),
+    "InvalidRange": (Changed, "the blob is shorter than described"),
+}
+BY_STATUS: dict[int, tuple[type[AgentError], str]] = {
+    HTTPStatus.UNAUTHORIZED: (AccessDenied, "the account does not accept the token"),
+    HTTPStatus.FORBIDDEN: (AccessDenied, "the account refuses this identity"),
+    HTTPStatus.NOT_FOUND: (NotFound, "there is no such blob"),
+    HTTPStatus.CONFLICT: (NotFound, "the blob cannot be read as it is"),
+    HTTPStatus.PRECONDITION_FAILED: (Changed, "the blob was replaced since the database was described"),
+    HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: (Changed, "the blob is shorter than described"),
+    HTTPStatus.TOO_MANY_REQUESTS: (Throttled, "the account asks for fewer requests"),
+    HTTPStatus.SERVICE_UNAVAILABLE: (Throttled, "the account is busy"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """Where a database's blobs are, and how to be let in."""
+
+    endpoint: Endpoint
+    container: str
+    credentials: Credentials
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Range:
+    """Consecutive bytes of a file."""
+
+    start: int
+    length: int
+
+    @property
+    def header(self) -> str:
+        """As HTTP says it, both ends included."""
+        return f"bytes={self.start}-{self.start + self.length - 1}"
+
+
+class BlobReader:
+    """Reads ranges of blobs, one at a time, over one connection."""
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self._connection: http.client.HTTPConnection | None = None
+        self._buffer = memoryview(bytearray(CHUNK_BYTES))
+
+    def read(self, file: File, wanted: Range, sink: Callable[[memoryview], None]) -> None:
+        """Hand the bytes of `wanted` to `sink`, chunk by chunk, in order.
+
+        Raises:
+            MayPass: part of it may have reached the sink; ask again for the rest.
+            WillNotPass: asking again is of no use.
+        """
+        response = self._get(file, "GET", {"Range": wanted.header})
+        try:
+            _check_range(file, wanted, response)
+            self._drain(file, wanted.length, response, sink)
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            raise _network(file, error) from error
+        except BaseException:
+            # Whatever is left of the answer must not be taken for the next one.
+            self.close()
+            raise
+
+    def probe(self, file: File) -> None:
+        """Ask for the blob's head: is the account open, the role there, the blob the same?"""
+        response = self._get(file, "HEAD", {})
+        response.read()
+        _check_etag(file, response)
+        if response.getheader("Content-Length") != str(file.size):
+            raise Changed(
+                f"{file.blob}: the blob has {response.getheader('Content-Length')} bytes, not {file.size}"
+            )
+
+    def close(self) -> None:
+        """Drop the connection; the next request opens another."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _get(self, file: File, method: str, headers: dict[str, str]) -> http.client.HTTPResponse:
+        response = self._ask(file, method, headers)
+        if response.status == HTTPStatus.UNAUTHORIZED:
+            # A token may be revoked, or expire early by the account's clock: one fresh one, then believe it.
+            self.close()
+            self._account.credentials.forget()
+            response = self._ask(file, method, headers)
+        if response.status not in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
+            self._refuse(file, response)
+        return response
+
+    def _ask(self, file: File, method: str, headers: dict[str, str]) -> http.client.HTTPResponse:
+        account = self._account
+        sent = {
+            "x-ms-version": API_VERSION,
+            "x-ms-client-request-id": account.run_id,
+            "If-Match": f'"{file.etag}"',
+            **headers,
+            **account.credentials.headers(),
+        }
+        query = account.credentials.query()
+        path = f"{account.endpoint.path}/{account.container}/{quote(file.blob)}" + (
+            f"?{query}" if query else ""
+        )
+        try:
+            connection = self._connected()
+            connection.request(method, path, headers=sent)
+            return connection.getresponse()
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            raise _network(file, error) from error
+
+    def _connected(self) -> http.client.HTTPConnection:
+        if self._connection is None:
+            connection = _connection_to(self._account.endpoint)
+            connection.connect()
+            connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+            self._connection = connection
+        return self._connection
+
+    def _drain(
+        self, file: File, length: int, response: http.client.HTTPResponse, sink: Callable[[memoryview], None]
+    ) -> None:
+        left = length
+        while left:
+            count = response.readinto(self._buffer[: min(left, CHUNK_BYTES)])
+            if not count:
+                raise Network(f"{file.blob}: the answer ended {left} bytes early")
+            sink(self._buffer[:count])
+            left -= count
+        # An answer that was read to its end leaves the connection ready for the next request.
+        response.read()
+
+    def _refuse(self, file: File, response: http.client.HTTPResponse) -> None:
+        try:
+            body = response.read(ERROR_BODY_BYTES).decode("utf-8", "replace")
+        except (OSError, http.client.HTTPException):
+            body = ""
+        self.close()
+        raise refusal(file.blob, response.status, dict(response.getheaders()), body)
+
+
+def refusal(blob: str, status: int, headers: dict[str, str], body: str) -> AgentError:
+    """The error that an unwelcome answer stands for."""
+    headers = {name.lower(): value for name, value in headers.items()}
+    code = headers.get("x-ms-error-code") or _code_in(body)
+    kind, why = REFUSALS.get(code) or BY_STATUS.get(status) or _by_class(status)
+    error = kind(f"{blob}: {why} (HTTP {status}{f' {quoted(code)}' if code else ''})")
+    if isinstance(error, MayPass):
+        error.retry_after_seconds = _retry_after(headers.get("retry-after", ""))
+    return error
+
+
+def _by_class(status: int) -> tuple[type[AgentError], str]:
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.REQUEST_TIMEOUT:
+        return Network, "the account failed"
+    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+        return AccessDenied, "the account answered with a redirect, which is not followed with a token"
+    return AccessDenied, "the account refuses the request"
+
+
+def _code_in(body: str) -> str:
+    found = re.search(r"<Code>(\w{1,64})</Code>", body)
+    return found.group(1) if found else ""
+
+
+def _retry_after(value: str) -> float | None:
+    return min(float(value), LONGEST_PAUSE_SECONDS) if value.isdecimal() else None
+
+
+def _connection_to(endpoint: Endpoint) -> http.client.HTTPConnection:
+    if endpoint.tls:
+        context = ssl.create_default_context()
+        return http.client.HTTPSConnection(
+            endpoint.host, endpoint.port, timeout=READ_TIMEOUT_SECONDS, context=context
+        )
+    return http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=READ_TIMEOUT_SECONDS)
+
+
+def _check_range(file: File, wanted: Range, response: http.client.HTTPResponse) -> None:
+    _check_etag(file, response)
+    if response.status != HTTPStatus.PARTIAL_CONTENT:
+        raise Network(f"{file.blob}: the server ignored the range and answered HTTP {response.status}")
+    span = f"bytes {wanted.start}-{wanted.start + wanted.length - 1}/"
+    given = response.getheader("Content-Range") or ""
+    if not given.startswith(span):
+        raise Network(f"{file.blob}: asked for {span}, the server answered {quoted(given)!r}")
+    if given != f"{span}{file.size}":
+        raise Changed(f"{file.blob}: the blob's size is not {file.size} any more: {quoted(given)!r}")
+    if response.getheader("Content-Length") != str(wanted.length):
+        raise Network(
+            f"{file.blob}: {response.getheader('Content-Length')} bytes announced, {wanted.length} due"
+        )
+
+
+def _check_etag(file: File, response: http.client.HTTPResponse) -> None:
+    given = etag_of(response.getheader("ETag") or "")
+    if given != file.etag:
+        raise Changed(f"{file.blob}: the blob was replaced since the database was described (ETag {given!r})")
+
+
+def _network(file: File, error: BaseException) -> Network:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return Network(
+            f"{file.blob}: the account's certificate is not trusted: {quoted(str(error))}",
+            remedy="name the certificate authority in SSL_CERT_FILE",
+        )
+    return Network(f"{file.blob}: {type(error).__name__}: {quoted(str(error))}")

@@ -1,0 +1,84 @@
+"""Where things lie on the node: the database flat in the folder, everything of ours under `.warmup`.
+
+/workspace/blast/                 what BLAST reads
+  core_nt.00.nsq …                published files
+  .warmup/
+    .shared/                      who brought the taxonomy files, and how new they are
+    core_nt/                      lock, marker, receipts, report
+      staging/ ledgers/           files on their way
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PRIVATE = ".warmup"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """Paths of one database on one node."""
+
+    directory: Path
+    database: str
+
+    @property
+    def private(self) -> Path:
+        """The database's own corner."""
+        return self.directory / PRIVATE / self.database
+
+    @property
+    def shared(self) -> Path:
+        """The corner of the files that databases have in common; no database's name begins with a dot."""
+        return self.directory / PRIVATE / ".shared"
+
+    @property
+    def staging(self) -> Path:
+        """Files that are not yet published."""
+        return self.private / "staging"
+
+    @property
+    def ledgers(self) -> Path:
+        """What of each staged file has landed."""
+        return self.private / "ledgers"
+
+    def published(self, name: str) -> Path:
+        """Where BLAST finds the file."""
+        return self.directory / name
+
+    def staged(self, name: str) -> Path:
+        """Where the file waits until all are complete."""
+        return self.staging / name
+
+    def ledger(self, name: str) -> Path:
+        """Which blocks of the staged file have landed."""
+        return self.ledgers / name
+
+    def prepare(self) -> None:
+        """Create the folders."""
+        for folder in (self.staging, self.ledgers, self.shared):
+            folder.mkdir(parents=True, exist_ok=True)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file so that a reader, or a power cut, finds the old text or the new one."""
+    beside = path.with_name(path.name + ".new")
+    with beside.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    beside.replace(path)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in `folder` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,113 @@
+"""How staged files become the database that BLAST sees: at once, and never half.
+
+BLAST enters a database through its alias (`.nal`, `.pal`) or, where there is none, its index (`.nin`,
+`.pin`). So these are withdrawn first and come last, the alias after the index: at every moment there is
+either a whole generation to enter, or nothing. It takes as long as some renames do.
+"""
+
+from __future__ import annotations
+
+import signal
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from .locking import locked
+from .places import PRIVATE, Places, sync_folder
+from .records import Marker, Record, keep_receipts, read_marker, read_receipts, write_marker
+from .space import give_back
+from .surveying import stat_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .manifest import File, Manifest
+
+ALIASES = (".nal", ".pal")
+INDEXES = (".nin", ".pin")
+
+
+def publish(manifest: Manifest, places: Places, marker: Marker) -> None:
+    """Move every staged file to where BLAST looks, remove what the generation before had more, remember it.
+
+    Safe to repeat after a kill: what was moved is found published, what was not is still staged.
+    """
+    shared = [file for file in manifest.files if file.shared and stat_of(places.staged(file.name))]
+    if shared:
+        _publish_shared(shared, places)
+    own = [file.name for file in manifest.files if not file.shared]
+    obsolete = _obsolete(places, {file.name for file in manifest.files})
+    staged = [name for name in own if stat_of(places.staged(name))]
+    with _undisturbed():
+        # One file that is put back alone is replaced by one rename: there is no moment in between.
+        if len(staged) > 1 or obsolete:
+            _withdraw(places, own)
+        for name in obsolete:
+            places.published(name).unlink(missing_ok=True)
+        for name in sorted(own, key=by_way_in):
+            if stat_of(places.staged(name)):
+                places.staged(name).replace(places.published(name))
+        sync_folder(places.directory)
+        write_marker(places.private, marker)
+    keep_receipts(places.private, ())
+    give_back(places)
+
+
+def owned_by_others(places: Places) -> set[str]:
+    """Names that the markers of other databases on this node claim."""
+    claimed: set[str] = set()
+    for corner in (places.directory / PRIVATE).iterdir():
+        marker = read_marker(corner) if corner != places.private else None
+        claimed.update(record.name for record in marker.records) if marker else None
+    return claimed
+
+
+def by_way_in(name: str) -> tuple[int, str]:
+    """Data, then indexes, then aliases."""
+    return (2 if name.endswith(ALIASES) else 1 if name.endswith(INDEXES) else 0, name)
+
+
+def _obsolete(places: Places, wanted: set[str]) -> set[str]:
+    before = read_marker(places.private)
+    names = {record.name for record in before.records} if before else set()
+    return names - wanted - owned_by_others(places) if names - wanted else set()
+
+
+def _withdraw(places: Places, names: list[str]) -> None:
+    """Take the ways in away; one that has no successor in staging goes there itself, to come back last."""
+    for name in sorted(names, key=by_way_in, reverse=True):
+        if not name.endswith(ALIASES + INDEXES) or not stat_of(places.published(name)):
+            continue
+        if stat_of(places.staged(name)):
+            places.published(name).unlink()
+        else:
+            places.published(name).rename(places.staged(name))
+
+
+def _publish_shared(files: list[File], places: Places) -> None:
+    """The newest wins, whichever database brings it."""
+    with locked(places.shared / "lock", "the taxonomy files"):
+        present = {record.name: record for record in read_receipts(places.shared)}
+        brought = {record.name: record for record in read_receipts(places.private)}
+        for file in files:
+            if _newer_is_there(present.get(file.name), file, places):
+                places.staged(file.name).unlink()
+            else:
+                places.staged(file.name).replace(places.published(file.name))
+                present[file.name] = brought[file.name]
+        sync_folder(places.directory)
+        keep_receipts(places.shared, present.values())
+
+
+def _newer_is_there(record: Record | None, file: File, places: Places) -> bool:
+    found = stat_of(places.published(file.name))
+    return bool(record and found and record.agrees_with(found) and record.modified > file.modified)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let a signal wait: it takes milliseconds, and half of it leaves no database to search."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,0 +1,127 @@
+"""What the agent remembers of files it has verified: receipts on the way, then the marker.
+
+A record alone proves nothing: it counts only while the file on disk still has the size and the
+modification time that were seen when its bytes were verified.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from .places import write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from os import stat_result
+    from pathlib import Path
+
+    from .manifest import File
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """A file whose every byte was verified."""
+
+    name: str
+    size: int
+    etag: str
+    digest: str
+    modified: float
+    """Of the blob, in seconds since the epoch."""
+    mtime_ns: int
+    """Of the file on this node, when it was verified."""
+
+    def speaks_of(self, file: File) -> bool:
+        """Was it this blob that was verified?"""
+        return (self.name, self.size, self.etag) == (file.name, file.size, file.etag)
+
+    def agrees_with(self, found: stat_result) -> bool:
+        """Does the file still look as it did then?"""
+        return (self.size, self.mtime_ns) == (found.st_size, found.st_mtime_ns)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marker:
+    """A generation that was published whole."""
+
+    generation: str
+    digest: str
+    records: tuple[Record, ...]
+
+
+def record_of(file: File, digest: str, found: stat_result) -> Record:
+    """The record of a file that was just verified."""
+    return Record(
+        name=file.name,
+        size=file.size,
+        etag=file.etag,
+        digest=digest,
+        modified=file.modified,
+        mtime_ns=found.st_mtime_ns,
+    )
+
+
+def read_marker(private: Path) -> Marker | None:
+    """The marker of a database; None when there is none, or none that can be read."""
+    try:
+        document = json.loads(_marker(private).read_text(encoding="utf-8"))
+        records = tuple(Record(**entry) for entry in document["files"])
+        return Marker(generation=document["generation"], digest=document["digest"], records=records)
+    except (FileNotFoundError, KeyError, TypeError, ValueError):
+        return None
+
+
+def write_marker(private: Path, marker: Marker) -> None:
+    """Replace the marker."""
+    document = {"schema": SCHEMA, **asdict(marker)}
+    document["files"] = document.pop("records")
+    write_atomically(_marker(private), json.dumps(document))
+
+
+def read_receipts(folder: Path) -> tuple[Record, ...]:
+    """The receipts in `folder`, oldest first; a line torn by a power cut is passed over."""
+    try:
+        lines = _receipts(folder).read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return ()
+    return tuple(record for line in lines if (record := _receipt(line)))
+
+
+def add_receipts(folder: Path, records: Iterable[Record]) -> None:
+    """Remember more verified files."""
+    lines = "".join(json.dumps(asdict(record)) + "\n" for record in records)
+    with _receipts(folder).open("a", encoding="utf-8") as stream:
+        stream.write(lines)
+
+
+def keep_receipts(folder: Path, records: Iterable[Record]) -> None:
+    """Remember these verified files, and no others."""
+    write_atomically(_receipts(folder), "".join(json.dumps(asdict(record)) + "\n" for record in records))
+
+
+def forget(private: Path, names: set[str]) -> None:
+    """Trust nothing that was remembered of `names`."""
+    keep_receipts(private, [record for record in read_receipts(private) if record.name not in names])
+    marker = read_marker(private)
+    if marker:
+        kept = tuple(record for record in marker.records if record.name not in names)
+        write_marker(private, Marker(generation=marker.generation, digest=marker.digest, records=kept))
+
+
+def _receipt(line: str) -> Record | None:
+    try:
+        return Record(**json.loads(line))
+    except (TypeError, ValueError):
+        return None
+
+
+def _marker(private: Path) -> Path:
+    return private / "marker.json"
+
+
+def _receipts(folder: Path) -> Path:
+    return folder / "receipts.jsonl"

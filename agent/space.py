@@ -1,0 +1,84 @@
+"""Room on the disk: judged before byte one, taken at once, given back when it does not suffice."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+from .errors import DiskFull
+from .surveying import stat_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from .manifest import File
+    from .places import Places
+
+STAT_BLOCK_BYTES = 512
+# Ledgers, receipts, marker and report: 40 bytes per 8 MiB, some hundred per file, and a block each.
+BOOKKEEPING_BYTES = 1024 * 1024
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def check_room(files: Iterable[File], places: Places) -> None:
+    """Is there room for what is not yet staged of `files`?
+
+    What is published stays until the new files replace it, so both are on the disk for a while.
+
+    Raises:
+        DiskFull: with the exact shortage; nothing of the database stays staged.
+    """
+    missing = sum(file.size - _taken(places.staged(file.name), file.size) for file in files)
+    needed = missing + BOOKKEEPING_BYTES
+    free = _free_bytes(places.directory)
+    if needed > free:
+        give_back(places)
+        raise DiskFull(
+            f"{places.database} needs {needed} more bytes under {places.directory}, "
+            f"which has {free} free: {needed - free} bytes short"
+        )
+
+
+def allocate(file: File, places: Places) -> None:
+    """Make the staged file at its full size, so that the room is taken before byte one.
+
+    Raises:
+        DiskFull: somebody else took the room in the meantime.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(places.staged(file.name), flags, 0o644)
+    try:
+        os.ftruncate(descriptor, file.size)
+        if file.size:
+            os.posix_fallocate(descriptor, 0, file.size)
+    except OSError as error:
+        raise disk_full(error, file.name) or error from error
+    finally:
+        os.close(descriptor)
+
+
+def give_back(places: Places, keep: frozenset[str] = frozenset()) -> None:
+    """Remove what is staged, but for `keep`, and how far it was."""
+    for folder in (places.staging, places.ledgers):
+        for entry in folder.iterdir() if folder.is_dir() else ():
+            if entry.name not in keep:
+                entry.unlink()
+
+
+def disk_full(error: OSError, what: str) -> DiskFull | None:
+    """The refusal that a failed write stands for, if it was for want of room."""
+    if error.errno not in FULL:
+        return None
+    return DiskFull(f"the disk filled up while {what} was written")
+
+
+def _free_bytes(directory: Path) -> int:
+    found = os.statvfs(directory)
+    return found.f_bavail * found.f_frsize
+
+
+def _taken(path: Path, size: int) -> int:
+    found = stat_of(path)
+    return min(found.st_blocks * STAT_BLOCK_BYTES, size) if found else 0

@@ -1,0 +1,87 @@
+"""A look at what lies on the node: which files of the manifest are sound, staged, in doubt or missing.
+
+No byte is read here: a thousand files are looked at in milliseconds. What is in doubt is hashed by
+`verifying.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from .records import Record, read_marker, read_receipts
+
+if TYPE_CHECKING:
+    import os
+    from pathlib import Path
+
+    from .manifest import File, Manifest
+    from .places import Places
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """Every file of the manifest, in exactly one of four states."""
+
+    sound: tuple[Record, ...]
+    """Published, and as they were when they were verified."""
+    staged: tuple[Record, ...]
+    """Verified, not yet published."""
+    doubtful: tuple[File, ...]
+    """Published with the right size: only their bytes can tell."""
+    missing: tuple[File, ...]
+
+    def settled(self, sound: tuple[Record, ...]) -> Survey:
+        """What is left when of the doubtful files `sound` turned out so, and the others did not."""
+        names = {record.name for record in sound}
+        lost = tuple(file for file in self.doubtful if file.name not in names)
+        return replace(self, sound=self.sound + sound, doubtful=(), missing=self.missing + lost)
+
+
+def survey(manifest: Manifest, places: Places) -> Survey:
+    """Look at every file once."""
+    memory = remembered(places)
+    sound: list[Record] = []
+    staged: list[Record] = []
+    doubtful: list[File] = []
+    missing: list[File] = []
+    for file in manifest.files:
+        published = stat_of(places.published(file.name))
+        known = [record for record in memory if _may_stand_for(record, file)]
+        if record := _agreeing(known, published):
+            sound.append(record)
+        elif record := _agreeing(known, stat_of(places.staged(file.name))):
+            staged.append(record)
+        elif published and published.st_size == file.size and (known or file.md5):
+            doubtful.append(file)
+        else:
+            missing.append(file)
+    return Survey(sound=tuple(sound), staged=tuple(staged), doubtful=tuple(doubtful), missing=tuple(missing))
+
+
+def remembered(places: Places) -> tuple[Record, ...]:
+    """All records that may speak of files of this database."""
+    marker = read_marker(places.private)
+    published = marker.records if marker else ()
+    return (*published, *read_receipts(places.private), *read_receipts(places.shared))
+
+
+def stat_of(path: Path) -> os.stat_result | None:
+    """The file's own metadata; None when there is none."""
+    try:
+        return path.lstat()
+    except FileNotFoundError:
+        return None
+
+
+def _may_stand_for(record: Record, file: File) -> bool:
+    """A shared file may be newer than this database's; any other must be the very blob."""
+    if file.shared and record.name == file.name and record.modified > file.modified:
+        return True
+    return record.speaks_of(file)
+
+
+def _agreeing(records: list[Record], found: os.stat_result | None) -> Record | None:
+    if found is None:
+        return None
+    return next((record for record in records if record.agrees_with(found)), None)

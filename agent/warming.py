@@ -1,0 +1,172 @@
+"""One look that warms: find out what is missing, fetch exactly that, verify it, publish it.
+
+Ends with the digest of a database whose every byte on this node is the manifest's, or with an error that
+says why not; however it ends, BLAST sees a whole generation or none, and the next look continues here.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING
+
+from .access import wait_for_access
+from .errors import BadManifest, Damaged, DeadlinePassed, DiskFull, RoleMissing, StorageClosed
+from .locking import locked
+from .probing import probe
+from .publishing import owned_by_others, publish
+from .records import Marker, Record, add_receipts, read_marker, record_of
+from .reporting import log
+from .space import check_room, give_back
+from .surveying import Survey, remembered, survey
+from .verifying import (
+    Question,
+    database_digest,
+    drop_staged,
+    hash_files,
+    verify_staged,
+    vouched_for,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from .looking import Look
+    from .manifest import File
+    from .tally import Counts
+
+# A second try cures what was damaged on the way; what is damaged at its source stays so.
+ATTEMPTS = 2
+
+
+def warm(look: Look) -> str:
+    """Make the database whole on this node; returns its digest.
+
+    Raises:
+        AgentError: it is not whole, and why.
+    """
+    with locked(look.places.private / "lock", look.manifest.database):
+        look.reporter.keep_in(look.places.private / "report.json")
+        look.reporter.enter("checking")
+        look.places.prepare()
+        _refuse_foreign_files(look)
+        found = _settle_doubts(look, survey(look.manifest, look.places))
+        if found.missing:
+            _fetch_and_verify(look, found)
+            found = survey(look.manifest, look.places)
+        digest = _digest_of(look, found)
+        if found.staged or not _is_marked(look, digest):
+            _publish(look, found, digest)
+        return digest
+
+
+def _refuse_foreign_files(look: Look) -> None:
+    wanted = {file.name for file in look.manifest.files if not file.shared}
+    foreign = sorted(wanted & owned_by_others(look.places))
+    if foreign:
+        raise BadManifest(
+            f"{foreign[0]} already belongs to another database on this node",
+            remedy="release that database, or stage this one under names of its own",
+        )
+
+
+def _settle_doubts(look: Look, found: Survey) -> Survey:
+    """Files of the right size that somebody touched: their bytes decide, before any is fetched again."""
+    if not found.doubtful:
+        return found
+    log(f"{len(found.doubtful)} files were touched since they were verified; reading them")
+    questions = [Question(file=file, path=look.places.published(file.name)) for file in found.doubtful]
+    hashed = hash_files(questions, lambda _: None)
+    known = remembered(look.places)
+    sound = [
+        record_of(question.file, hashed[question.file.name].digest, question.path.stat())
+        for question in questions
+        if vouched_for(question.file, hashed[question.file.name], known)
+    ]
+    add_receipts(look.places.private, sound)
+    return found.settled(tuple(sound))
+
+
+def _fetch_and_verify(look: Look, found: Survey) -> None:
+    _report_sound(look, (*found.sound, *found.staged))
+    missing = found.missing
+    # What an abandoned generation left in staging is of no use any more.
+    keep = {file.name for file in missing} | {record.name for record in found.staged}
+    give_back(look.places, keep=frozenset(keep))
+    for _ in range(ATTEMPTS):
+        log(f"fetching {len(missing)} of {len(look.manifest.files)} files")
+        check_room(missing, look.places)
+        try:
+            _fetch(look, missing)
+        except DiskFull:
+            give_back(look.places)
+            raise
+        look.reporter.enter("verifying")
+        missing = verify_staged(missing, look.places, look.reporter.progress)
+        if not missing:
+            return
+        drop_staged(missing, look.places)
+    raise Damaged(
+        f"{missing[0].name} arrives with another MD5 than its blob declares",
+        remedy="stage the database again, then start the warm-up again",
+    )
+
+
+def _fetch(look: Look, files: Sequence[File]) -> None:
+    """Copy, and wait wherever the account closes on the way; only time with access counts."""
+    left = look.settings.deadline_seconds
+    _spread_out(look.settings.start_jitter_seconds)
+    while True:
+        look.reporter.enter("waiting_for_access")
+        wait_for_access(look.account, files[0], look.settings.role_patience_seconds, look.reporter.waiting)
+        look.reporter.enter("copying")
+        began = time.monotonic()
+        try:
+            look.engine.copy(files, _watching(look, began + left))
+        except (StorageClosed, RoleMissing) as error:
+            log(f"the account closed while copying: {error}")
+            left -= time.monotonic() - began
+        else:
+            return
+
+
+def _watching(look: Look, deadline: float) -> Callable[[Counts], None]:
+    def watch(counts: Counts) -> None:
+        look.reporter.progress(counts)
+        if time.monotonic() > deadline:
+            raise DeadlinePassed(f"copying was not done after {look.settings.deadline_seconds:.0f} s")
+
+    return watch
+
+
+def _spread_out(seconds: float) -> None:
+    time.sleep(random.uniform(0, seconds))  # noqa: S311 - spreads nodes, hides nothing
+
+
+def _report_sound(look: Look, records: Sequence[Record]) -> None:
+    look.reporter.sound(len(records), sum(record.size for record in records))
+
+
+def _digest_of(look: Look, found: Survey) -> str:
+    if found.missing or found.doubtful:
+        names = [file.name for file in (*found.missing, *found.doubtful)]
+        raise Damaged(f"{names[0]} changed under the agent's hands")
+    digests = {record.name: record.digest for record in (*found.sound, *found.staged)}
+    return database_digest(look.manifest.files, digests)
+
+
+def _is_marked(look: Look, digest: str) -> bool:
+    marker = read_marker(look.places.private)
+    return marker is not None and (marker.generation, marker.digest) == (look.manifest.generation, digest)
+
+
+def _publish(look: Look, found: Survey, digest: str) -> None:
+    look.reporter.enter("publishing")
+    shared = {file.name for file in look.manifest.files if file.shared}
+    records = tuple(record for record in (*found.sound, *found.staged) if record.name not in shared)
+    publish(
+        look.manifest,
+        look.places,
+        Marker(generation=look.manifest.generation, digest=digest, records=records),
+    )
+    probe(look.manifest, look.places, log)
