@@ -102,7 +102,7 @@ class _Told:
     rows: list[int] = field(default_factory=list)
 
     def history(self, context: Context) -> Any:
-        story = warm_databases(context)  # type: ignore[arg-type]
+        story = warm_databases(context)
         send: Callable[[], Task] = lambda: next(story)  # noqa: E731
         try:
             while True:
@@ -131,5 +131,5 @@ class _Told:
         result = answer(value) if callable(answer) else answer
         if isinstance(result, Exception):
             text = f"Activity function '{name}' failed: {type(result).__name__}: {result}"
-            raise Exception(f"{text} \n {{}}")  # noqa: TRY002 - the SDK raises bare exceptions
+            raise Exception(f"{text} \n {{}}")  # noqa: TRY002, TRY004 - the SDK raises bare exceptions
         return json.loads(json.dumps(encode(result)))

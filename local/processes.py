@@ -1,0 +1,87 @@
+"""Processes of the stack: started apart from the terminal, known by pid and start time, ended by pid only.
+
+A pid alone may be somebody else's by tomorrow; with its start time it is ours or nobody's.
+"""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+END_SECONDS = 10.0  # a server gets this long to end by itself
+_POLL_SECONDS = 0.05
+_START_TIME_FIELD = 19  # of /proc/PID/stat, counted behind the command's closing parenthesis
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """What to start."""
+
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """What was started."""
+
+    name: str
+    pid: int
+    start_time: int  # clock ticks since boot
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether this very process still runs."""
+        return _start_time(self.pid) == self.start_time
+
+
+def start(program: Program, *, log: Path, folder: Path) -> Started:
+    """Start a program in a session of its own, its output appended to `log`."""
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            list(program.command),
+            env={**os.environ, **program.environment},
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    return Started(name=program.name, pid=process.pid, start_time=_start_time(process.pid) or 0)
+
+
+def end(started: Sequence[Started]) -> None:
+    """Ask all to end, wait, and kill what did not."""
+    for each in started:
+        _signal(each, signal.SIGTERM)
+    deadline = time.monotonic() + END_SECONDS
+    while any(each.is_alive for each in started) and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
+    for each in started:
+        _signal(each, signal.SIGKILL)
+
+
+def _signal(started: Started, number: signal.Signals) -> None:
+    if started.is_alive:
+        os.kill(started.pid, number)
+
+
+def _start_time(pid: int) -> int | None:
+    """When a process began; None when there is none, or only its remains."""
+    _reap(pid)
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] == "Z" else int(fields[_START_TIME_FIELD])
+
+
+def _reap(pid: int) -> None:
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return  # somebody else's child: a stack that another command started

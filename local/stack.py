@@ -1,0 +1,205 @@
+"""The stack as one thing: up, down, and what is known of it in between."""
+
+import json
+import os
+import shutil
+import socket
+import time
+import urllib.request
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from local import azurite, processes, wiring
+from local.places import REPOSITORY, Places
+from local.processes import Started
+from local.wiring import Ports, Wiring
+
+START_SECONDS = 40.0  # cold: four interpreters read their packages from a cold disk
+_POLL_SECONDS = 0.1
+_LOG_TAIL_LINES = 12
+DEFAULT_NODES = 3
+
+
+class StackError(Exception):
+    """The stack cannot be started or used; the message says why, and what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stack:
+    """A stack that runs, or did."""
+
+    wiring: Wiring
+    started: tuple[Started, ...]
+
+    @property
+    def is_up(self) -> bool:
+        """Whether all of it runs."""
+        return all(each.is_alive for each in self.started)
+
+    @property
+    def is_down(self) -> bool:
+        """Whether none of it runs."""
+        return not any(each.is_alive for each in self.started)
+
+
+def up(places: Places, *, fresh: bool = False) -> Stack:
+    """Start everything and wait until it serves; `fresh` forgets nodes, blobs and runs of before.
+
+    Raises:
+        StackError: it runs already, a port is taken, or a server did not come up.
+    """
+    before = recorded(places)
+    if before is not None and before.is_up:
+        raise StackError(f"the stack in {places.root} is up already; end it with `make down`")
+    if before is not None:
+        processes.end(before.started)  # what a killed start left behind
+    if fresh:
+        forget(places)
+    plan = Wiring(places=places, ports=_ports(before), nodes=_nodes())
+    wiring.write_files(plan)
+    stack = _start(plan)
+    try:
+        _wait(stack)
+    except BaseException:
+        down(places)
+        raise
+    return stack
+
+
+def down(places: Places) -> bool:
+    """End everything that this folder's record names; False when nothing ran."""
+    stack = recorded(places)
+    if stack is None:
+        return False
+    was_running = not stack.is_down
+    processes.end(stack.started)
+    return was_running
+
+
+def running(places: Places) -> Stack:
+    """The stack that is up, or StackError."""
+    stack = recorded(places)
+    if stack is None or not stack.is_up:
+        raise StackError(f"no stack is up in {places.root}; start it with `make up`")
+    return stack
+
+
+def recorded(places: Places) -> Stack | None:
+    """What the last start wrote down; None when there was none, or it is unreadable."""
+    try:
+        record = json.loads(places.record.read_text())
+        ports = Ports(**record["ports"])
+        started = tuple(Started(**each) for each in record["started"])
+        nodes = int(record["nodes"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return Stack(wiring=Wiring(places=places, ports=ports, nodes=nodes), started=started)
+
+
+def forget(places: Places) -> None:
+    """Remove what runs and nodes left; databases made before are kept."""
+    for folder in (places.blobs, places.cluster, places.logs):
+        shutil.rmtree(folder, ignore_errors=True)
+    for file in ("azure-state.json", "azure-ready.json", "hub.sqlite", "hub.sqlite-wal", "hub.sqlite-shm"):
+        with suppress(FileNotFoundError):
+            (places.root / file).unlink()
+
+
+def _start(plan: Wiring) -> Stack:
+    places = plan.places
+    for stale in (places.root / "azure-ready.json", places.kubeconfig):
+        stale.unlink(missing_ok=True)
+    started: list[Started] = []
+    for program in wiring.programs(plan):
+        log = places.logs / f"{program.name}.log"
+        started.append(processes.start(program, log=log, folder=REPOSITORY))
+        _record(plan, started)  # at once: a start that is killed here leaves nothing unknown
+    return Stack(wiring=plan, started=tuple(started))
+
+
+def _record(plan: Wiring, started: list[Started]) -> None:
+    document = {
+        "ports": asdict(plan.ports),
+        "nodes": plan.nodes,
+        "started": [asdict(each) for each in started],
+    }
+    draft = plan.places.record.with_suffix(".new")
+    draft.write_text(json.dumps(document, indent=1))
+    draft.replace(plan.places.record)
+
+
+def _wait(stack: Stack) -> None:
+    plan = stack.wiring
+    checks: dict[str, Callable[[], bool]] = {
+        "azurite": lambda: azurite.is_ready(plan.azurite),
+        "cluster": plan.places.kubeconfig.exists,
+        "azure": (plan.places.root / "azure-ready.json").exists,
+        "host": lambda: _answers(f"{plan.app_url}/api/health"),
+    }
+    deadline = time.monotonic() + START_SECONDS
+    while checks:
+        checks = {name: check for name, check in checks.items() if not check()}
+        dead = next((each for each in stack.started if not each.is_alive), None)
+        if dead is not None:
+            raise StackError(
+                f"{dead.name} ended at its start; its log says:\n{_tail(plan.places, dead.name)}"
+            )
+        if time.monotonic() > deadline:
+            raise StackError(
+                f"{', '.join(checks)} did not start within {START_SECONDS:.0f} s; see {plan.places.logs}"
+            )
+        time.sleep(_POLL_SECONDS if checks else 0)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=1) as answer:  # noqa: S310 - our own loopback address
+            return bool(answer.status == 200)  # noqa: PLR2004 - HTTP's own word for it
+    except OSError:
+        return False
+
+
+def _tail(places: Places, name: str) -> str:
+    lines = (places.logs / f"{name}.log").read_text(errors="replace").splitlines()
+    return "\n".join(f"  {line}" for line in lines[-_LOG_TAIL_LINES:])
+
+
+def _nodes() -> int:
+    text = os.environ.get("STACK_NODES") or str(DEFAULT_NODES)
+    if not text.isdigit() or not 1 <= int(text) <= 20:  # noqa: PLR2004 - each node runs real processes
+        raise StackError(f"STACK_NODES is {text!r}; give a number from 1 to 20")
+    return int(text)
+
+
+def _ports(before: Stack | None) -> Ports:
+    """The ports of last time where they are free, so that URLs stay; `STACK_PORT_<NAME>` sets one."""
+    last = asdict(before.wiring.ports) if before else {}
+    return Ports(**{field.name: _port(field.name, last.get(field.name, 0)) for field in fields(Ports)})
+
+
+def _port(name: str, last: int) -> int:
+    setting = f"STACK_PORT_{name.upper()}"
+    wanted = os.environ.get(setting)
+    if wanted is None:
+        return _free(last) or _free(0)
+    if not wanted.isdigit() or not _free(int(wanted)):
+        raise StackError(f"{setting} is {wanted!r}, and that port cannot be had; free it or name another")
+    return int(wanted)
+
+
+def _free(port: int) -> int:
+    """The port if it can be bound, 0 if not; for 0, any free one."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return 0
+        return int(probe.getsockname()[1])
+
+
+def log_files(places: Places) -> tuple[Path, ...]:
+    """Every log there is."""
+    return tuple(sorted(places.logs.glob("*.*")))
