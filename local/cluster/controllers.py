@@ -1,0 +1,184 @@
+"""The control plane: each controller looks at the store, decides, and writes what it decided.
+
+Level-triggered: a controller compares what is with what should be, whatever woke it; doing so twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from local.cluster import daemonsets, writing
+from local.cluster.deleting import collect_garbage, delete_pod, empty_namespaces
+from local.cluster.events import Event, Source, record
+from local.cluster.failures import ApiError
+from local.cluster.nodestates import sync_nodes
+from local.cluster.objects import (
+    Json,
+    condition_of,
+    controller_uid,
+    is_deleting,
+    name_of,
+    namespace_of,
+    timestamp,
+    uid_of,
+    utc_now,
+)
+from local.cluster.resources import DAEMON_SETS, NAMESPACES, NODES, PODS, SERVICE_ACCOUNTS
+from local.cluster.scheduling import Placement, place
+
+if TYPE_CHECKING:
+    from local.cluster.store import Store
+
+SETTLE_SECONDS = 0.01
+"""Changes that come together are looked at together: 1,000 pods becoming ready are not 1,000 rounds."""
+
+DAEMON_SET_CONTROLLER = Source(component="daemonset-controller")
+SCHEDULER = Source(component="default-scheduler")
+
+
+async def run_controllers(store: Store) -> None:
+    """Reconcile after every change, for ever."""
+    subscription = store.subscribe()
+    while True:
+        sync(store)
+        await subscription.wait()
+        await asyncio.sleep(SETTLE_SECONDS)
+        for _ in subscription.drain():
+            pass
+
+
+def sync(store: Store) -> None:
+    """One round of every controller."""
+    sync_service_accounts(store)
+    sync_nodes(store)
+    sync_daemon_sets(store)
+    schedule_pods(store)
+    collect_garbage(store)
+    empty_namespaces(store)
+
+
+def sync_service_accounts(store: Store) -> None:
+    """Every namespace has a service account `default`."""
+    for namespace in store.list(NAMESPACES):
+        name = name_of(namespace)
+        if not is_deleting(namespace) and store.find(SERVICE_ACCOUNTS, name, "default") is None:
+            account = {"metadata": {"name": "default"}}
+            writing.create(store, writing.Place(kind=SERVICE_ACCOUNTS, namespace=name), account)
+
+
+def sync_daemon_sets(store: Store) -> None:
+    """Follow each DaemonSet's plan."""
+    nodes = store.list(NODES)
+    owned = _pods_by_controller(store)
+    for daemon_set in store.list(DAEMON_SETS):
+        if not is_deleting(daemon_set):
+            _follow_plan(store, daemon_set, nodes, owned[uid_of(daemon_set)])
+
+
+def schedule_pods(store: Store) -> None:
+    """Bind pods that have no node, or say why none takes them."""
+    nodes = store.list(NODES)
+    pods = store.list(PODS)
+    waiting = [pod for pod in pods if not pod["spec"].get("nodeName") and not is_deleting(pod)]
+    if not waiting:
+        return
+    by_node: dict[str, list[Json]] = defaultdict(list)
+    for pod in pods:
+        if pod["status"]["phase"] not in {"Succeeded", "Failed"}:
+            by_node[pod["spec"].get("nodeName", "")].append(pod)
+    for pod in waiting:
+        target = daemonsets.node_of(pod)
+        candidates = [node for node in nodes if name_of(node) == target] if target else nodes
+        placement = place(pod, candidates, by_node)
+        if placement.node is None:
+            _tell_unschedulable(store, pod, placement)
+        else:
+            by_node[placement.node].append(_bind(store, pod, placement.node))
+
+
+def _pods_by_controller(store: Store) -> dict[str, list[Json]]:
+    owned: dict[str, list[Json]] = defaultdict(list)
+    for pod in store.list(PODS):
+        if uid := controller_uid(pod):
+            owned[uid].append(pod)
+    return owned
+
+
+def _follow_plan(store: Store, daemon_set: Json, nodes: list[Json], pods: list[Json]) -> None:
+    plan = daemonsets.reconcile(daemon_set, nodes, pods)
+    by_name = {name_of(pod): pod for pod in pods}
+    for name in plan.failed:
+        node = daemonsets.node_of(by_name[name])
+        message = (
+            f"Found failed daemon pod {namespace_of(daemon_set)}/{name} on node {node}, will try to kill it"
+        )
+        record(
+            store,
+            daemon_set,
+            Event(type="Warning", reason="FailedDaemonPod", message=message, source=DAEMON_SET_CONTROLLER),
+        )
+    for name in plan.delete:
+        delete_pod(store, by_name[name])
+        message = f"Deleted pod: {name}"
+        record(
+            store,
+            daemon_set,
+            Event(type="Normal", reason="SuccessfulDelete", message=message, source=DAEMON_SET_CONTROLLER),
+        )
+    for node in plan.create_on:
+        if not _create_pod(store, daemon_set, node):
+            break
+    if plan.status != daemon_set["status"]:
+        store.update(
+            DAEMON_SETS,
+            {**store.get(DAEMON_SETS, namespace_of(daemon_set), name_of(daemon_set)), "status": plan.status},
+        )
+
+
+def _create_pod(store: Store, daemon_set: Json, node: str) -> bool:
+    where = writing.Place(kind=PODS, namespace=namespace_of(daemon_set))
+    try:
+        pod = writing.create(store, where, daemonsets.new_pod(daemon_set, node))
+    except ApiError as error:
+        message = f"Error creating: {error.message}"
+        record(
+            store,
+            daemon_set,
+            Event(type="Warning", reason="FailedCreate", message=message, source=DAEMON_SET_CONTROLLER),
+        )
+        return False
+    message = f"Created pod: {name_of(pod)}"
+    record(
+        store,
+        daemon_set,
+        Event(type="Normal", reason="SuccessfulCreate", message=message, source=DAEMON_SET_CONTROLLER),
+    )
+    return True
+
+
+def _bind(store: Store, pod: Json, node: str) -> Json:
+    status = {**pod["status"], "conditions": [_scheduled("True")]}
+    bound = store.update(PODS, {**pod, "spec": {**pod["spec"], "nodeName": node}, "status": status})
+    message = f"Successfully assigned {namespace_of(pod)}/{name_of(pod)} to {node}"
+    record(store, bound, Event(type="Normal", reason="Scheduled", message=message, source=SCHEDULER))
+    return bound
+
+
+def _tell_unschedulable(store: Store, pod: Json, placement: Placement) -> None:
+    known = condition_of(pod, "PodScheduled")
+    if known and known.get("message") == placement.message:
+        return
+    condition = {**_scheduled("False"), "reason": "Unschedulable", "message": placement.message}
+    store.update(PODS, {**pod, "status": {**pod["status"], "conditions": [condition]}})
+    record(
+        store,
+        pod,
+        Event(type="Warning", reason="FailedScheduling", message=placement.message, source=SCHEDULER),
+    )
+
+
+def _scheduled(status: str) -> Json:
+    now = timestamp(utc_now())
+    return {"type": "PodScheduled", "status": status, "lastProbeTime": None, "lastTransitionTime": now}

@@ -1,0 +1,149 @@
+"""How an object gets into the store: identity, defaults, rules, generation. In the order of the real API server."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from local.cluster.defaulting import TEMPLATE_GENERATION, fresh_status, with_defaults
+from local.cluster.failures import bad_request, conflict
+from local.cluster.objects import Json, is_deleting
+from local.cluster.resources import DAEMON_SETS, JOBS, NAMESPACES, PODS, SERVICE_ACCOUNTS, Kind
+from local.cluster.store import newborn
+from local.cluster.validation import validate
+
+if TYPE_CHECKING:
+    from local.cluster.store import Store
+
+NAME_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+"""What Kubernetes makes generated names of: no vowels, so no words."""
+
+SUFFIX_LENGTH = 5
+
+COUNTED_KINDS = frozenset({DAEMON_SETS, JOBS, PODS})
+"""Kinds whose `metadata.generation` counts changes of the spec."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a request wants to write."""
+
+    kind: Kind
+    namespace: str = ""
+    name: str = ""
+    subresource: str = ""
+    dry_run: bool = False
+
+
+def create(store: Store, place: Place, body: Json) -> Json:
+    """Make a new object; raises 404 for a missing namespace, 409 for a taken name, 422 for bad content."""
+    kind = place.kind
+    if kind.namespaced:
+        store.get(NAMESPACES, "", place.namespace)
+    item = with_defaults(kind, _identified(place, _checked(kind, body)))
+    status = fresh_status(kind)
+    if kind.has_status and status is not None:
+        # A new pod keeps what defaulting put into its status; nobody else may bring one along.
+        item["status"] = item["status"] if kind == PODS else status
+    if kind in COUNTED_KINDS:
+        item["metadata"]["generation"] = 1
+    validate(kind, item, None)
+    if kind == PODS:
+        store.get(SERVICE_ACCOUNTS, place.namespace, item["spec"]["serviceAccountName"])
+    if place.dry_run:
+        return newborn(kind, item)
+    return store.create(kind, item)
+
+
+def replace(store: Store, place: Place, body: Json) -> Json:
+    """Write the next state of an object; raises 404, 409 for an outdated version, 422 for bad content."""
+    before = store.get(place.kind, place.namespace, place.name)
+    item = _checked(place.kind, body)
+    sent = item["metadata"].get("resourceVersion")
+    if sent and sent != before["metadata"]["resourceVersion"]:
+        raise conflict(place.kind, place.name)
+    if item["metadata"].get("name", place.name) != place.name:
+        raise bad_request(
+            f"the name of the object ({item['metadata']['name']}) does not match the name on the URL ({place.name})"
+        )
+    return store_next(store, place, item)
+
+
+def store_next(store: Store, place: Place, item: Json) -> Json:
+    """The common end of every write over an existing object."""
+    kind = place.kind
+    before = store.get(kind, place.namespace, place.name)
+    following = with_defaults(kind, _with_kept_metadata(item, before))
+    if place.subresource == "status":
+        following = {**before, "metadata": following["metadata"], "status": following.get("status", {})}
+    elif kind.has_status and "status" in before:
+        following["status"] = before["status"]
+    _count_generation(kind, following, before)
+    validate(kind, following, before)
+    return following if place.dry_run else store.update(kind, following)
+
+
+def generated_name(prefix: str) -> str:
+    """A name for `generateName`."""
+    return prefix + "".join(secrets.choice(NAME_ALPHABET) for _ in range(SUFFIX_LENGTH))
+
+
+def _checked(kind: Kind, body: Json) -> Json:
+    if not isinstance(body, dict):
+        raise bad_request("the body of the request must be one JSON object")
+    if (
+        body.get("kind", kind.kind) != kind.kind
+        or body.get("apiVersion", kind.api_version) != kind.api_version
+    ):
+        told = f"{body.get('apiVersion')}, Kind={body.get('kind')}"
+        wanted = f"{kind.api_version}, Kind={kind.kind}"
+        raise bad_request(f"the object provided is unrecognized: it is {told}, this path takes {wanted}")
+    return {**body, "metadata": dict(body.get("metadata") or {})}
+
+
+def _identified(place: Place, item: Json) -> Json:
+    metadata = {
+        key: value for key, value in item["metadata"].items() if key not in {"resourceVersion", "uid"}
+    }
+    if not metadata.get("name") and metadata.get("generateName"):
+        metadata["name"] = generated_name(metadata["generateName"])
+    if not metadata.get("name"):
+        raise bad_request("name or generateName is required")
+    if place.kind.namespaced:
+        if metadata.get("namespace", place.namespace) != place.namespace:
+            raise bad_request(
+                "the namespace of the provided object does not match the namespace sent on the request"
+            )
+        metadata["namespace"] = place.namespace
+    return {**item, "metadata": metadata}
+
+
+def _with_kept_metadata(item: Json, before: Json) -> Json:
+    kept = {
+        key: before["metadata"][key]
+        for key in (
+            "name",
+            "namespace",
+            "uid",
+            "creationTimestamp",
+            "resourceVersion",
+            "generation",
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+        )
+        if key in before["metadata"]
+    }
+    identity = {"kind": before["kind"], "apiVersion": before["apiVersion"]}
+    rest = {key: value for key, value in item.items() if key not in {"kind", "apiVersion", "metadata"}}
+    return {**identity, "metadata": {**item["metadata"], **kept}, **rest}
+
+
+def _count_generation(kind: Kind, item: Json, before: Json) -> None:
+    if kind == DAEMON_SETS:
+        annotations = item["metadata"].setdefault("annotations", {})
+        count = int(before["metadata"]["annotations"][TEMPLATE_GENERATION])
+        changed = item["spec"]["template"] != before["spec"]["template"]
+        annotations[TEMPLATE_GENERATION] = str(count + changed)
+    if kind in COUNTED_KINDS and item["spec"] != before["spec"] and not is_deleting(before):
+        item["metadata"]["generation"] = before["metadata"]["generation"] + 1
