@@ -1,0 +1,105 @@
+"""Two starts of the same thing are one run: claims, taken against everybody who starts at once.
+
+A claim is written before its run is started. It counts while its run lives, and for a moment before the
+task hub has heard of that run.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TypeVar
+
+from entrypoints.task_hub import TaskHub
+from entrypoints.waiting import within
+from shared.domain.claims import Claim, Claimed, Conflict, HeldBy, judge_claims
+from shared.domain.model import Database, WarmupRequest
+from shared.ports import Claims, PassingError
+
+YOUNG = timedelta(seconds=60)  # between a claim and its run's first row lie milliseconds; a crash, never
+BUDGET_SECONDS = 10.0  # half a dozen small blobs
+_ROUNDS = 5  # each lost round means that somebody else won one
+
+V = TypeVar("V")
+
+Held = Mapping[Database, Claim | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bid:
+    """A run that wants its databases."""
+
+    run_id: str
+    request: WarmupRequest
+    now: datetime
+
+
+async def claim_databases(bid: Bid, claims: Claims, hub: TaskHub) -> Claimed | HeldBy | Conflict:
+    """Take every database of a bid, or none.
+
+    Raises:
+        PassingError: when others keep winning, or claims cannot be read.
+    """
+    for _ in range(_ROUNDS):
+        held = await _in_time(partial(_read, bid, claims))
+        verdict = judge_claims(bid.run_id, bid.request.databases, await _live(bid, held, hub))
+        if not isinstance(verdict, Claimed):
+            await _in_time(lambda: claims.drop(bid.request.cluster, bid.request.databases, bid.run_id))
+            return await _same_purpose(bid, verdict, held, hub)
+        if await _in_time(partial(_take, bid, held, claims)):
+            return verdict
+    raise PassingError("others start the same databases at this moment")
+
+
+def _read(bid: Bid, claims: Claims) -> Held:
+    return {database: claims.read(bid.request.cluster, database) for database in bid.request.databases}
+
+
+def _take(bid: Bid, held: Held, claims: Claims) -> bool:
+    """Take all in order, so that of two bids one loses at the first database they share."""
+    return all(
+        (over is not None and over.run_id == bid.run_id) or claims.take(_claim(bid, database), over)
+        for database, over in held.items()
+    )
+
+
+def _claim(bid: Bid, database: Database) -> Claim:
+    return Claim(
+        cluster=bid.request.cluster,
+        database=database,
+        run_id=bid.run_id,
+        run_databases=bid.request.databases,
+        account_name=bid.request.account_name,
+        claimed_at=bid.now,
+    )
+
+
+async def _live(bid: Bid, held: Held, hub: TaskHub) -> list[Claim]:
+    """The claims that count; a run that is over, or never began, holds nothing."""
+    found = [claim for claim in held.values() if claim is not None and claim.run_id != bid.run_id]
+    states = {run_id: await hub.find(run_id) for run_id in sorted({claim.run_id for claim in found})}
+    counting = []
+    for claim in found:
+        state = states[claim.run_id]
+        if state.live if state else bid.now - claim.claimed_at < YOUNG:
+            counting.append(claim)
+    return counting
+
+
+async def _same_purpose(bid: Bid, verdict: HeldBy | Conflict, held: Held, hub: TaskHub) -> HeldBy | Conflict:
+    """A run that does something else with the databases, or is about to end, is no answer to this bid."""
+    if isinstance(verdict, Conflict):
+        return verdict
+    if any(claim and claim.run_id == verdict.run_id and claim.cancelled_by for claim in held.values()):
+        return Conflict(message=f"run {verdict.run_id} is being cancelled; start again in a moment")
+    state = await hub.find(verdict.run_id, with_input=True)
+    mode = state.run.request.mode if state and state.run else bid.request.mode
+    if mode is not bid.request.mode:
+        return Conflict(
+            message=f"run {verdict.run_id} is at these databases ({mode.value}); wait for it, or cancel it"
+        )
+    return verdict
+
+
+async def _in_time(call: Callable[[], V]) -> V:
+    return await within(BUDGET_SECONDS, "the store of claims", call)

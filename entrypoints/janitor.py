@@ -1,0 +1,141 @@
+"""The door that a timer opens: what runs could not put away themselves is put away here.
+
+A run that was terminated, purged or lost its host leaves an account open, or a DaemonSet that looks for
+it; whatever this does is decided from documents, never from a run's memory, and may be done twice.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import azure.durable_functions as df
+import azure.functions as func
+
+from entrypoints.task_hub import RunState, TaskHub
+from shared.domain import leases
+from shared.domain.model import Account
+from shared.domain.runs import Run
+from shared.ports import Accounts, Claims, Clusters, Ledgers, PassingError
+
+EVERY_MINUTE = "0 * * * * *"  # an account must be closed within five of a run's violent end
+PURGE_EVERY = timedelta(hours=6)  # what is kept for weeks need not be forgotten to the minute
+_logger = logging.getLogger("warmup.janitor")
+
+
+@dataclass(slots=True, kw_only=True)
+class Rounds:
+    """What this process has already put away; forgetting it costs a second look, no more."""
+
+    settled: set[str] = field(default_factory=set)  # run ids
+    purged_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JanitorPorts:
+    """What putting away needs."""
+
+    ledgers: Ledgers
+    accounts: Accounts
+    claims: Claims
+    clusters: Clusters
+    retention: timedelta
+    clock: Callable[[], datetime]
+    rounds: Rounds = field(default_factory=Rounds)
+
+
+def janitor_doors(ports: JanitorPorts) -> df.Blueprint:
+    """Register it."""
+    doors = df.Blueprint()
+
+    async def put_away(timer: func.TimerRequest, client: df.DurableOrchestrationClient) -> None:
+        """Close accounts, take DaemonSets away and forget runs, where nobody else will."""
+        del timer
+        await make_round(TaskHub(client), ports)
+
+    on_time = doors.timer_trigger(schedule=EVERY_MINUTE, arg_name="timer", run_on_startup=False)
+    on_time(doors.durable_client_input(client_name="client")(put_away))
+    return doors
+
+
+async def make_round(hub: TaskHub, ports: JanitorPorts) -> None:
+    """Go round once; what cannot be done now is done by the next round."""
+    for chore in (_close_accounts, _clear_clusters, _forget_runs):
+        try:
+            await chore(hub, ports)
+        except PassingError as passing:
+            _logger.warning("janitor chore postponed: %s: %s", chore.__name__, passing)
+
+
+async def _close_accounts(hub: TaskHub, ports: JanitorPorts) -> None:
+    for account in await asyncio.to_thread(ports.ledgers.accounts):
+        try:
+            await _close_account(account, hub, ports)
+        except PassingError as passing:
+            _logger.warning("account not settled yet: account=%s %s", account.name, passing)
+
+
+async def _close_account(account: Account, hub: TaskHub, ports: JanitorPorts) -> None:
+    """Ask about exactly the owners: a list of all runs may be cut short, and then look like death."""
+    ledger = await asyncio.to_thread(_read, account, ports.ledgers)
+    if not ledger.owners and ledger.before is None:
+        return
+    states = [await hub.find(owner.run_id) for owner in ledger.owners]
+    live = frozenset(state.run_id for state in states if state is not None and state.live)
+    await asyncio.to_thread(_settle, account, live, ports)
+
+
+def _read(account: Account, ledgers: Ledgers) -> leases.Ledger:
+    with ledgers.held(account) as page:
+        return page.read()
+
+
+def _settle(account: Account, live: frozenset[str], ports: JanitorPorts) -> None:
+    """Drop owners that are no more; the last one gone, restore what was before.
+
+    Owners that joined since `live` was read are too young to be abandoned.
+    """
+    with ports.ledgers.held(account) as page:
+        ledger = page.read()
+        gone = leases.abandoned(ledger, live, ports.clock())
+        if gone:
+            ledger = leases.leave(ledger, gone)
+            page.write(ledger)
+            _logger.info("dropped abandoned owners: account=%s run_ids=%s", account.name, sorted(gone))
+        if ledger.to_restore is not None:
+            ports.accounts.restore(account, ledger.to_restore)
+            page.write(leases.restored(ledger))
+            _logger.info("restored account: account=%s", account.name)
+
+
+async def _clear_clusters(hub: TaskHub, ports: JanitorPorts) -> None:
+    """Terminated runs keep their claims: they tell what is still to be taken away."""
+    for state in await hub.broken():
+        if state.run_id in ports.rounds.settled or state.run is None:
+            continue
+        try:
+            await asyncio.to_thread(_clear, state, state.run, ports)
+        except PassingError as passing:
+            _logger.warning("run not cleared yet: run_id=%s %s", state.run_id, passing)
+        else:
+            ports.rounds.settled.add(state.run_id)
+
+
+def _clear(state: RunState, run: Run, ports: JanitorPorts) -> None:
+    cluster, databases = run.request.cluster, run.request.databases
+    for database in databases:
+        claim = ports.claims.read(cluster, database)
+        held = claim is not None and claim.run_id == state.run_id
+        if held and ports.clusters.remove(cluster, database, state.run_id):
+            _logger.info("took DaemonSet away: run_id=%s database=%s", state.run_id, database.name)
+    ports.claims.drop(cluster, databases, state.run_id)
+
+
+async def _forget_runs(hub: TaskHub, ports: JanitorPorts) -> None:
+    now = ports.clock()
+    if ports.rounds.purged_at is not None and now - ports.rounds.purged_at < PURGE_EVERY:
+        return
+    count = await hub.purge(now - ports.retention)
+    ports.rounds.purged_at = now
+    _logger.info("purged finished runs: count=%d older_than_days=%d", count, ports.retention.days)

@@ -1,0 +1,124 @@
+"""The task hub, as the doors speak of it: runs are started, looked up, listed and purged.
+
+The only file that knows the Durable client; its SDK raises bare exceptions, which become PassingError.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import azure.durable_functions as df
+
+from shared.domain.runs import Run
+from shared.ports import PassingError
+from shared.wire import WireError, decode, encode
+
+T = TypeVar("T")
+Status = df.OrchestrationRuntimeStatus
+
+WARM_UP = "warm_databases"
+BUDGET_SECONDS = 5.0  # the dashboard waits 30 s and polls every 5: an answer in time, or 503
+LIVE = (Status.Running, Status.Pending, Status.ContinuedAsNew, Status.Suspended)
+# Named always: a purge without terminal statuses deletes running instances too.
+TERMINAL = (Status.Completed, Status.Failed, Status.Terminated)
+_LIVE_NAMES = frozenset(status.name for status in LIVE)
+_BEGINNING = datetime(2020, 1, 1, tzinfo=UTC)  # before the first run ever
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunState:
+    """One run as the task hub knows it."""
+
+    run_id: str
+    runtime_status: str  # Durable's enum name
+    custom_status: object
+    output: object
+    created_at: datetime
+    updated_at: datetime
+    run: Run | None = None  # its input, where that was asked for
+
+    @property
+    def live(self) -> bool:
+        """Whether it may still do something."""
+        return self.runtime_status in _LIVE_NAMES
+
+
+class TaskHub:
+    """The app's own task hub, for as long as one request lasts."""
+
+    def __init__(self, client: df.DurableOrchestrationClient) -> None:
+        """Wrap the client that the host bound to this request."""
+        self._client = client
+
+    async def find(self, run_id: str, *, with_input: bool = False) -> RunState | None:
+        """Look up a warm-up; None when there is none of that id."""
+        found = await _answer(self._client.get_status(run_id, show_input=with_input))
+        return _state(found) if found and found.name == WARM_UP else None
+
+    async def start(self, run_id: str, run: Run) -> None:
+        """Start a warm-up; one that lives under this id is left as it is."""
+        try:
+            await _answer(self._client.start_new(WARM_UP, run_id, encode(run)))
+        except PassingError as failure:
+            if "already exists" not in str(failure):
+                raise
+
+    async def live(self) -> tuple[RunState, ...]:
+        """Every warm-up that is under way, whoever started it."""
+        return await self._list(LIVE)
+
+    async def broken(self) -> tuple[RunState, ...]:
+        """Every warm-up that could not wind itself up: terminated, or its story crashed."""
+        return await self._list((Status.Terminated, Status.Failed))
+
+    async def purge(self, before: datetime) -> int:
+        """Forget the runs that began before a moment and are over; the number forgotten."""
+        result = await _answer(
+            self._client.purge_instance_history_by(
+                created_time_from=_BEGINNING, created_time_to=before, runtime_status=list(TERMINAL)
+            )
+        )
+        return int(result.instances_deleted)
+
+    async def _list(self, statuses: tuple[Any, ...]) -> tuple[RunState, ...]:
+        found = await _answer(self._client.get_status_by(runtime_status=list(statuses)))
+        return tuple(_state(status) for status in found if status and status.name == WARM_UP)
+
+
+async def _answer(question: Awaitable[T]) -> T:
+    try:
+        return await asyncio.wait_for(question, BUDGET_SECONDS)
+    except TimeoutError:
+        raise PassingError(f"the task hub did not answer within {BUDGET_SECONDS:g} s") from None
+    except Exception as failure:
+        # The SDK knows no other class; its text may be long and foreign.
+        raise PassingError(f"the task hub refused: {str(failure)[:256]}") from failure
+
+
+def _state(status: df.DurableOrchestrationStatus) -> RunState:
+    return RunState(
+        run_id=str(status.instance_id),
+        runtime_status=status.runtime_status.name if status.runtime_status else "Pending",
+        custom_status=status.custom_status,
+        output=status.output,
+        created_at=_moment(status.created_time),
+        updated_at=_moment(status.last_updated_time),
+        run=_run(status.input_),
+    )
+
+
+def _moment(value: datetime | None) -> datetime:
+    moment = value or _BEGINNING
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _run(document: object) -> Run | None:
+    """The SDK stores an input as JSON text within JSON; an older release's may not fit any more."""
+    try:
+        read = json.loads(document) if isinstance(document, str) else document
+        return decode(Run, read) if read else None
+    except (ValueError, WireError):
+        return None

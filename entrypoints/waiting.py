@@ -1,0 +1,102 @@
+"""Waiting for what blocks: within a budget, and once for all who ask the same.
+
+A door runs on the worker's one event loop: a port's call goes to a thread, and nobody waits for it
+longer than the budget. The thread ends by the time-outs of its own adapter.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from shared.ports import PassingError
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+Clock = Callable[[], float]
+SHARED_SECONDS = 5.0  # a dashboard's cards ask within seconds of each other
+LONGEST_BREAK_SECONDS = 60.0  # what stays unreachable is asked once a minute
+_ASKED_TIMES = 20
+_ASKED_EVERY_SECONDS = 0.25  # with the above 5 s: what takes longer is left to the caller's own retry
+MAX_KEPT = 256  # clusters and accounts remembered; an app serves tens
+
+
+async def within(budget_seconds: float, what: str, call: Callable[[], V]) -> V:
+    """Run a blocking call in a thread; raise PassingError when it takes longer than the budget."""
+    try:
+        return await asyncio.wait_for(asyncio.to_thread(call), budget_seconds)
+    except TimeoutError:
+        raise PassingError(f"{what} did not answer within {budget_seconds:g} s") from None
+
+
+async def eventually(ask: Callable[[], Awaitable[V | None]]) -> V | None:
+    """Ask until there is an answer, for as long as somebody may wait for it; None when there was none."""
+    for _ in range(_ASKED_TIMES):
+        answer = await ask()
+        if answer is not None:
+            return answer
+        await asyncio.sleep(_ASKED_EVERY_SECONDS)
+    return None
+
+
+@dataclass(slots=True, kw_only=True)
+class _Flight(Generic[V]):
+    """One reading, in the air or landed."""
+
+    task: "asyncio.Task[V]"
+    began: float
+    landed: float | None = None
+    failures: int = 0  # in a row, this one included
+
+    @property
+    def failed(self) -> bool:
+        return self.task.cancelled() or self.task.exception() is not None
+
+
+class SharedReadings(Generic[K, V]):
+    """Readings shared by all who ask within a few seconds; a failure is shared for longer each time."""
+
+    def __init__(self, what: str, budget_seconds: float, clock: Clock = time.monotonic) -> None:
+        """Name what is read, and how long anybody waits for it."""
+        self._what = what
+        self._budget_seconds = budget_seconds
+        self._clock = clock
+        self._flights: dict[K, _Flight[V]] = {}
+
+    async def get(self, key: K, read: Callable[[], V]) -> V:
+        """Return the present reading, or wait for the one that is under way.
+
+        Raises:
+            PassingError: when it failed lately, or does not come within the budget.
+        """
+        flight = self._flights.get(key)
+        if flight is None or self._is_over(flight):
+            flight = self._take_off(key, read, flight)
+        left = max(0.0, self._budget_seconds - (self._clock() - flight.began))
+        done, _ = await asyncio.wait({flight.task}, timeout=None if flight.task.done() else left)
+        if not done:
+            raise PassingError(f"{self._what} did not answer within {self._budget_seconds:g} s")
+        return flight.task.result()
+
+    def _take_off(self, key: K, read: Callable[[], V], last: _Flight[V] | None) -> _Flight[V]:
+        task = asyncio.get_running_loop().create_task(asyncio.to_thread(read))
+        flight = _Flight(task=task, began=self._clock(), failures=last.failures if last else 0)
+        task.add_done_callback(lambda _: self._land(flight))
+        self._flights.pop(key, None)
+        self._flights[key] = flight
+        while len(self._flights) > MAX_KEPT:
+            del self._flights[next(iter(self._flights))]
+        return flight
+
+    def _land(self, flight: _Flight[V]) -> None:
+        flight.landed = self._clock()
+        flight.failures = flight.failures + 1 if flight.failed else 0
+
+    def _is_over(self, flight: _Flight[V]) -> bool:
+        if flight.landed is None:
+            return False
+        shared: float = SHARED_SECONDS * 2 ** max(0, min(flight.failures, 10) - 1)
+        age = self._clock() - flight.landed
+        return age > min(shared, LONGEST_BREAK_SECONDS)

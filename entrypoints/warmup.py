@@ -1,0 +1,153 @@
+"""The doors that change something: start, cancel, release."""
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import azure.durable_functions as df
+import azure.functions as func
+
+from entrypoints import presenting
+from entrypoints.answering import Answer, RefusedError, read_body, refused
+from entrypoints.authorising import Gate
+from entrypoints.binding import bind_hub_door
+from entrypoints.claiming import Bid, claim_databases
+from entrypoints.task_hub import TaskHub
+from entrypoints.waiting import eventually, within
+from shared.domain import naming
+from shared.domain.claims import Conflict, HeldBy
+from shared.domain.model import Cluster, Mode, WarmupRequest
+from shared.domain.refusals import Refusal
+from shared.domain.requests import RequestDefaults, parse_cluster, parse_database, parse_request, parse_run_id
+from shared.domain.runs import Run
+from shared.domain.warmth import Json, Origin, daemon_set_of, origin_of
+from shared.ports import Claims, Monitor, PassingError
+
+RETRY_AFTER = {"Retry-After": "5"}
+_MAX_NONCE = 256
+_CLUSTER_BUDGET_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WarmupPorts:
+    """What starting, cancelling and releasing need."""
+
+    gate: Gate
+    claims: Claims
+    monitor: Monitor
+    defaults: RequestDefaults
+    clock: Callable[[], datetime]
+
+
+def warmup_doors(ports: WarmupPorts) -> df.Blueprint:
+    """Register them."""
+    doors = df.Blueprint()
+    bind_hub_door(doors, "POST warmup/start", start_warmup, ports)
+    bind_hub_door(doors, "POST warmup/{id}/cancel", cancel_warmup, ports)
+    bind_hub_door(doors, "POST warmup/release", release_database, ports)
+    return doors
+
+
+async def start_warmup(req: func.HttpRequest, hub: TaskHub, ports: WarmupPorts) -> Answer:
+    """Warm databases onto a cluster; 202 names the run, a new one or the one that does it already."""
+    caller = await ports.gate.operator(req)
+    request = parse_request(read_body(req), defaults=ports.defaults, requested_by=caller.object_id)
+    return await _begin(request, _nonce(req), hub, ports)
+
+
+async def cancel_warmup(req: func.HttpRequest, hub: TaskHub, ports: WarmupPorts) -> Answer:
+    """Ask a run to end, which it does at its next look: 202. One that is over is left as it is: 200."""
+    caller = await ports.gate.operator(req)
+    run_id = parse_run_id(req.route_params.get("id"))
+    state = await hub.find(run_id, with_input=True)
+    if state is None or state.run is None:
+        raise RefusedError(404, f"there is no warm-up {run_id}")
+    request = state.run.request
+    ports.gate.admit_cluster(request.cluster)
+    if not state.live:
+        return Answer(body={"instance_id": run_id, "status": "over", "runtime_status": state.runtime_status})
+    marked = await within(
+        _CLUSTER_BUDGET_SECONDS,
+        "the store of claims",
+        lambda: [
+            ports.claims.cancel(request.cluster, database, run_id, caller.object_id)
+            for database in request.databases
+        ],
+    )
+    if not any(marked):
+        raise RefusedError(409, f"run {run_id} holds nothing that could be given up; it ends by itself")
+    return Answer(status=202, body={"instance_id": run_id, "status": "cancelling"}, headers=RETRY_AFTER)
+
+
+async def release_database(req: func.HttpRequest, hub: TaskHub, ports: WarmupPorts) -> Answer:
+    """Take a database off the nodes: a run whose agents remove its files, since nobody else can; 202."""
+    caller = await ports.gate.operator(req)
+    body = read_body(req)
+    cluster = parse_cluster(body)
+    ports.gate.admit_cluster(cluster)
+    fields = body if isinstance(body, Mapping) else {}
+    database = parse_database(fields.get("db"))
+    found = await _daemon_set(cluster, database.name, ports.monitor)
+    if found is None and not fields.get("storage_account"):
+        return Answer(body={"db": database.name, "status": "released", "deleted": []})
+    origin = origin_of(found) if found else None
+    request = parse_request(
+        _completed(fields, origin), defaults=_defaults(ports.defaults, origin), requested_by=caller.object_id
+    )
+    return await _begin(replace(request, mode=Mode.RELEASE), _nonce(req), hub, ports)
+
+
+async def _begin(request: WarmupRequest, nonce: str, hub: TaskHub, ports: WarmupPorts) -> Answer:
+    ports.gate.admit_cluster(request.cluster)
+    ports.gate.admit_account(request.account_name)
+    run_id = naming.instance_id(request.cluster, request.databases, f"{request.mode.value} {nonce}")
+    if await hub.find(run_id) is not None:
+        return _queued(run_id, request)  # the same question asked again
+    if not request.dry_run:
+        verdict = await claim_databases(
+            Bid(run_id=run_id, request=request, now=ports.clock()), ports.claims, hub
+        )
+        if isinstance(verdict, Conflict):
+            raise RefusedError(409, verdict.message)
+        if isinstance(verdict, HeldBy):
+            return await _already_running(verdict.run_id, request, hub)
+    await hub.start(run_id, Run(request=request))
+    return _queued(run_id, request)
+
+
+async def _already_running(run_id: str, request: WarmupRequest, hub: TaskHub) -> Answer:
+    """Name the winner, but not before it can be polled: older pages forget a run that answers 404."""
+    if not await eventually(lambda: hub.find(run_id)):
+        raise PassingError(f"run {run_id} holds these databases and has not begun")
+    return _queued(run_id, request, already_running=True)
+
+
+async def _daemon_set(cluster: Cluster, name: str, monitor: Monitor) -> Json | None:
+    sight = await within(_CLUSTER_BUDGET_SECONDS, f"cluster {cluster.name!r}", lambda: monitor.sight(cluster))
+    if isinstance(sight, Refusal):
+        raise refused(sight)
+    if any("daemonsets" in fault for fault in sight.faults):
+        raise PassingError(f"cluster {cluster.name!r} does not show its DaemonSets")
+    return daemon_set_of(sight, name)
+
+
+def _completed(fields: Mapping[str, object], origin: Origin | None) -> Mapping[str, object]:
+    return {"storage_account": origin.account_name, **fields} if origin else fields
+
+
+def _defaults(defaults: RequestDefaults, origin: Origin | None) -> RequestDefaults:
+    return replace(defaults, image=origin.image) if origin and origin.image else defaults
+
+
+def _nonce(req: func.HttpRequest) -> str:
+    """The dashboard repeats a start under one id; without an id every start is a new question."""
+    return req.headers.get("x-client-request-id", "")[:_MAX_NONCE] or uuid.uuid4().hex
+
+
+def _queued(run_id: str, request: WarmupRequest, *, already_running: bool = False) -> Answer:
+    return Answer(
+        status=202,
+        body=presenting.queued(run_id, request, already_running=already_running),
+        headers={"Location": presenting.task_path(run_id), **RETRY_AFTER},
+    )

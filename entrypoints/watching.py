@@ -1,0 +1,158 @@
+"""The doors through which a run is watched: its status in two shapes, its nodes, all runs in flight."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import azure.durable_functions as df
+import azure.functions as func
+
+from entrypoints import presenting
+from entrypoints.answering import Answer, RefusedError
+from entrypoints.authorising import Gate
+from entrypoints.binding import bind_hub_door
+from entrypoints.task_hub import RunState, TaskHub
+from entrypoints.waiting import SharedReadings
+from shared.domain.model import Database, StagedDatabase
+from shared.domain.requests import parse_run_id, parse_whole
+from shared.domain.runs import ClusterLook, LookOrder, Run
+from shared.ports import Clusters, PassingError
+
+RETRY_AFTER = {"Retry-After": "5"}
+MAX_REMEMBERED = 500  # runs whose last state is kept for when the task hub is silent
+_LOOK_BUDGET_SECONDS = 10.0
+_PAGE = 100
+_MAX_PAGE = 500
+_MAX_NODES = 100_000  # databases times nodes; AKS ends at 5,000 nodes
+_LOOK_EVERY_SECONDS = 5
+
+
+@dataclass(slots=True, kw_only=True)
+class LastKnown:
+    """The last state of each run that was asked for: a passing fault must not look like a lost run."""
+
+    _states: "OrderedDict[str, RunState]" = field(default_factory=OrderedDict)
+    active: tuple[RunState, ...] = ()
+
+    def keep(self, state: RunState) -> None:
+        """Remember one, and forget the one that nobody asked for the longest."""
+        self._states[state.run_id] = state
+        self._states.move_to_end(state.run_id)
+        if len(self._states) > MAX_REMEMBERED:
+            self._states.popitem(last=False)
+
+    def of(self, run_id: str) -> RunState | None:
+        """What was last seen of a run."""
+        return self._states.get(run_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchingPorts:
+    """What watching needs."""
+
+    gate: Gate
+    clusters: Clusters
+    clock: Callable[[], datetime]
+    last_known: LastKnown = field(default_factory=LastKnown)
+    looks: SharedReadings[str, ClusterLook] = field(
+        default_factory=lambda: SharedReadings("the cluster", _LOOK_BUDGET_SECONDS)
+    )
+
+
+def watching_doors(ports: WatchingPorts) -> df.Blueprint:
+    """Register them."""
+    doors = df.Blueprint()
+    bind_hub_door(doors, "GET warmup/{id}/status", read_warmup_status, ports)
+    bind_hub_door(doors, "GET tasks/{id}", read_task, ports)
+    bind_hub_door(doors, "GET warmup/active", list_active_warmups, ports)
+    bind_hub_door(doors, "GET warmup/{id}/nodes", list_warmup_nodes, ports)
+    return doors
+
+
+async def read_warmup_status(req: func.HttpRequest, hub: TaskHub, ports: WatchingPorts) -> Answer:
+    """Tell how a run stands."""
+    return Answer(body=presenting.status_of(await _state(req, hub, ports)))
+
+
+async def read_task(req: func.HttpRequest, hub: TaskHub, ports: WatchingPorts) -> Answer:
+    """Tell how a run stands by Durable's polling protocol: 202 while it runs, 200 when it is over."""
+    state = await _state(req, hub, ports)
+    if not state.live:
+        return Answer(body=presenting.task_of(state))
+    headers = {"Location": presenting.task_path(state.run_id), **RETRY_AFTER}
+    return Answer(status=202, body=presenting.task_of(state), headers=headers)
+
+
+async def list_active_warmups(req: func.HttpRequest, hub: TaskHub, ports: WatchingPorts) -> Answer:
+    """Tell which runs are in flight; never 500: a silent task hub is told beside what was last known."""
+    await ports.gate.reader(req)
+    try:
+        ports.last_known.active = await hub.live()
+    except PassingError as silent:
+        told = presenting.active_of(ports.last_known.active)
+        return Answer(body=told | {"degraded": True, "error": str(silent)})
+    return Answer(body=presenting.active_of(ports.last_known.active))
+
+
+async def list_warmup_nodes(req: func.HttpRequest, hub: TaskHub, ports: WatchingPorts) -> Answer:
+    """Tell how each node stands, page by page."""
+    await ports.gate.reader(req)
+    run_id = parse_run_id(req.route_params.get("id"))
+    top = parse_whole(req.params, "top", _PAGE, _MAX_PAGE)
+    start = parse_whole(req.params, "continuation", 0, _MAX_NODES)
+    state = await hub.find(run_id, with_input=True)
+    if state is None or state.run is None:
+        raise _unknown(run_id)
+    ports.gate.admit_cluster(state.run.request.cluster)
+    order = _order(state, state.run, ports.clock())
+    look = await ports.looks.get(run_id, lambda: ports.clusters.look(order))
+    rows = [presenting.node_of(seen, node) for seen in look.databases for node in seen.states]
+    more = start + top < len(rows)
+    return Answer(
+        body={
+            "instance_id": run_id,
+            "total": len(rows),
+            "nodes": rows[start : start + top],
+            "continuation": str(start + top) if more and top else None,
+        }
+    )
+
+
+async def _state(req: func.HttpRequest, hub: TaskHub, ports: WatchingPorts) -> RunState:
+    await ports.gate.reader(req)
+    run_id = parse_run_id(req.route_params.get("id"))
+    try:
+        state = await hub.find(run_id)
+    except PassingError:
+        state = ports.last_known.of(run_id)
+        if state is None:
+            raise
+    if state is None:
+        raise _unknown(run_id)
+    ports.last_known.keep(state)
+    return state
+
+
+def _order(state: RunState, run: Run, now: datetime) -> LookOrder:
+    """Look as the run itself does; before it has planned, nothing but the names is known."""
+    staged = run.watching.plan.databases if run.watching else ()
+    return LookOrder(
+        cluster=run.request.cluster,
+        databases=staged or tuple(_unplanned(database) for database in run.request.databases),
+        run_id=state.run_id,
+        applied_at=run.started_at or state.created_at,
+        look=int(time.monotonic()) // _LOOK_EVERY_SECONDS,
+        now=now,
+    )
+
+
+def _unplanned(database: Database) -> StagedDatabase:
+    return StagedDatabase(
+        database=database, molecule="", source_version=None, generation="", files=0, bytes=0, volumes=0
+    )
+
+
+def _unknown(run_id: str) -> RefusedError:
+    return RefusedError(404, f"there is no warm-up {run_id}; it may be older than the app keeps runs")
