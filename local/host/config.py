@@ -83,6 +83,20 @@ def parse_time_span(text: str) -> timedelta:
     return timedelta(days=int(days or 0), hours=int(hours), minutes=int(minutes), seconds=float(seconds))
 
 
+def format_time_span(span: timedelta) -> str:
+    """Write what `parse_time_span` reads.
+
+    >>> format_time_span(timedelta(minutes=1, seconds=2.5))
+    '00:01:02.5000000'
+    """
+    hours, rest = divmod(span.seconds, 3600)
+    minutes, seconds = divmod(rest, 60)
+    days = f"{span.days}." if span.days else ""
+    # .NET counts in tenths of a microsecond.
+    fraction = f".{span.microseconds:06d}0" if span.microseconds else ""
+    return f"{days}{hours:02d}:{minutes:02d}:{seconds:02d}{fraction}"
+
+
 def _read_json(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}

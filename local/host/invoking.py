@@ -21,6 +21,7 @@ import azure.functions as func
 from azure.functions.durable_functions import ActivityTriggerConverter, OrchestrationTriggerConverter
 from azure.functions.meta import Datum
 
+from local.host.config import format_time_span
 from local.host.indexing import Function, Trigger
 from local.host.protocol.texts import WorkerFailure
 
@@ -114,10 +115,11 @@ class Invoker:
             async with asyncio.timeout(limit) as scope:
                 return await self._call(function, arguments)
         except TimeoutError as error:
-            if not scope.expired():
+            if self._timeout is None or not scope.expired():
                 raise
             raise FunctionTimeoutError(
-                f"Timeout value of {self._timeout} was exceeded by function: Functions.{function.name}"
+                f"Timeout value of {format_time_span(self._timeout)} was exceeded by function: "
+                f"Functions.{function.name}"
             ) from error
 
     async def _call(self, function: Function, arguments: dict[str, Any]) -> Any:
