@@ -13,7 +13,8 @@ from datetime import datetime, timedelta
 import azure.durable_functions as df
 import azure.functions as func
 
-from entrypoints.task_hub import RunState, TaskHub
+from entrypoints.run_states import RunState
+from entrypoints.task_hub import TaskHub
 from shared.domain import leases
 from shared.domain.model import Account
 from shared.domain.runs import Run

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from entrypoints.task_hub import RunState
+from entrypoints.run_states import RunState
 from shared.domain.causes import Cause
 from shared.domain.model import WarmupRequest
 from shared.domain.observing import NodeState

@@ -6,12 +6,13 @@ The only file that knows the Durable client; its SDK raises bare exceptions, whi
 import asyncio
 import json
 from collections.abc import Awaitable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import azure.durable_functions as df
+from azure.durable_functions.models.DurableOrchestrationStatus import DurableOrchestrationStatus
 
+from entrypoints.run_states import LIVE_STATUSES, RunState
 from shared.domain.runs import Run
 from shared.ports import PassingError
 from shared.wire import WireError, decode, encode
@@ -21,29 +22,10 @@ Status = df.OrchestrationRuntimeStatus
 
 WARM_UP = "warm_databases"
 BUDGET_SECONDS = 5.0  # the dashboard waits 30 s and polls every 5: an answer in time, or 503
-LIVE = (Status.Running, Status.Pending, Status.ContinuedAsNew, Status.Suspended)
+LIVE = tuple(Status[name] for name in LIVE_STATUSES)
 # Named always: a purge without terminal statuses deletes running instances too.
 TERMINAL = (Status.Completed, Status.Failed, Status.Terminated)
-_LIVE_NAMES = frozenset(status.name for status in LIVE)
 _BEGINNING = datetime(2020, 1, 1, tzinfo=UTC)  # before the first run ever
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunState:
-    """One run as the task hub knows it."""
-
-    run_id: str
-    runtime_status: str  # Durable's enum name
-    custom_status: object
-    output: object
-    created_at: datetime
-    updated_at: datetime
-    run: Run | None = None  # its input, where that was asked for
-
-    @property
-    def live(self) -> bool:
-        """Whether it may still do something."""
-        return self.runtime_status in _LIVE_NAMES
 
 
 class TaskHub:
@@ -98,7 +80,7 @@ async def _answer(question: Awaitable[T]) -> T:
         raise PassingError(f"the task hub refused: {str(failure)[:256]}") from failure
 
 
-def _state(status: df.DurableOrchestrationStatus) -> RunState:
+def _state(status: DurableOrchestrationStatus) -> RunState:
     return RunState(
         run_id=str(status.instance_id),
         runtime_status=status.runtime_status.name if status.runtime_status else "Pending",

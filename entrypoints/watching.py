@@ -13,7 +13,8 @@ from entrypoints import presenting
 from entrypoints.answering import Answer, RefusedError
 from entrypoints.authorising import Gate
 from entrypoints.binding import bind_hub_door
-from entrypoints.task_hub import RunState, TaskHub
+from entrypoints.run_states import RunState
+from entrypoints.task_hub import TaskHub
 from entrypoints.waiting import SharedReadings
 from shared.domain.model import Database, StagedDatabase
 from shared.domain.requests import parse_run_id, parse_whole

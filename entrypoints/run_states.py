@@ -1,0 +1,26 @@
+"""A run as the task hub knows it, free of the SDK."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.domain.runs import Run
+
+LIVE_STATUSES = ("Running", "Pending", "ContinuedAsNew", "Suspended")  # Durable's enum names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunState:
+    """One run as the task hub knows it."""
+
+    run_id: str
+    runtime_status: str  # Durable's enum name
+    custom_status: object
+    output: object
+    created_at: datetime
+    updated_at: datetime
+    run: Run | None = None  # its input, where that was asked for
+
+    @property
+    def live(self) -> bool:
+        """Whether it may still do something."""
+        return self.runtime_status in LIVE_STATUSES
