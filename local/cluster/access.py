@@ -1,7 +1,7 @@
 """Who may do what: bearer tokens, and the two roles they stand for.
 
-`admin` may do everything; `reader` may look (get, list, watch). The tokens are drawn once per cluster and kept beside its
-state, readable by their owner alone; the control has one of its own, which is no good for the API.
+`admin` may do everything; `reader` may look (get, list, watch). The tokens are drawn once per cluster and
+kept beside its state, readable by their owner alone; the control has one of its own.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ from starlette.routing import Route
 
 from local.cluster import discovery, podlogs, tables, watching, writing
 from local.cluster.access import Tokens, check_allowed, user_of
-from local.cluster.applying import APPLY_TYPE, apply
-from local.cluster.deleting import DeleteOptions, delete
+from local.cluster.applying import APPLY_TYPE, Applier
+from local.cluster.deleting import PROPAGATIONS, DeleteOptions, delete
 from local.cluster.failures import ApiError, bad_request, unsupported_media_type
 from local.cluster.paging import Pages
 from local.cluster.patching import json_patch, merge_patch, strategic_patch
@@ -89,12 +89,16 @@ async def _answer(api: Api, http: Request) -> Response:
     if request.verb in {"get", "list", "watch"}:
         return _read(api, request, http.headers.get("accept", ""))
     body = _parse_body(await http.body())
+    return _write(api, request, http.headers.get("content-type", ""), body)
+
+
+def _write(api: Api, request: ApiRequest, content_type: str, body: Any) -> Response:
     if request.verb == "create":
         return JSONResponse(writing.create(api.store, _place(request), body), 201)
     if request.verb == "update":
         return JSONResponse(writing.replace(api.store, _place(request), body))
     if request.verb == "patch":
-        return _patch(api, request, http.headers.get("content-type", ""), body)
+        return _patch(api, request, content_type, body)
     return JSONResponse(_delete(api, request, body or {}))
 
 
@@ -137,8 +141,8 @@ def _patch(api: Api, request: ApiRequest, content_type: str, body: Any) -> Respo
     media_type = content_type.partition(";")[0].strip()
     place = _place(request)
     if media_type == APPLY_TYPE:
-        manager = request.query.get("fieldManager", "")
-        applied, created = apply(api.store, place, body, manager=manager, force=request.flag("force"))
+        applier = Applier(manager=request.query.get("fieldManager", ""), force=request.flag("force"))
+        applied, created = writing.apply(api.store, place, body, applier)
         return JSONResponse(applied, 201 if created else 200)
     patch = PATCHES.get(media_type)
     if patch is None:
@@ -161,14 +165,14 @@ def _delete(api: Api, request: ApiRequest, body: Json) -> Json:
 
 def _delete_options(request: ApiRequest, body: Json) -> DeleteOptions:
     propagation = body.get("propagationPolicy") or request.query.get("propagationPolicy") or "Background"
-    if propagation not in {"Background", "Foreground", "Orphan"}:
+    if propagation not in PROPAGATIONS:
         raise bad_request(
             f'invalid propagationPolicy "{propagation}": it is Background, Foreground or Orphan'
         )
     grace = body.get("gracePeriodSeconds")
     preconditions = body.get("preconditions") or {}
     return DeleteOptions(
-        propagation=propagation,
+        propagation=PROPAGATIONS[propagation],
         grace_seconds=request.number("gracePeriodSeconds") if grace is None else int(grace),
         uid=preconditions.get("uid"),
         resource_version=preconditions.get("resourceVersion"),

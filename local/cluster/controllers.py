@@ -1,6 +1,6 @@
 """The control plane: each controller looks at the store, decides, and writes what it decided.
 
-Level-triggered: a controller compares what is with what should be, whatever woke it; doing so twice changes nothing.
+Level-triggered: a controller compares what is with what should be, whatever woke it.
 """
 
 from __future__ import annotations

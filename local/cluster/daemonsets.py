@@ -1,4 +1,4 @@
-"""The DaemonSet controller's decisions: DaemonSet + nodes + pods → what to create, what to delete, what status to show.
+"""The DaemonSet controller's decisions: DaemonSet + nodes + pods → what to create, to delete, and to show.
 
 Pure: nothing is read and nothing is written here. Following the plan and asking again gives an empty plan.
 """

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 from typing import TYPE_CHECKING
 
 from local.cluster.objects import Json, containers_of
-from local.cluster.resources import CONFIG_MAPS, DAEMON_SETS, JOBS, NAMESPACES, PODS, SECRETS, Kind
+from local.cluster.resources import DAEMON_SETS, JOBS, NAMESPACES, PODS, SECRETS, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,29 +62,29 @@ def _namespace(item: Json) -> None:
 
 def _daemon_set(item: Json) -> None:
     item["metadata"].setdefault("annotations", {}).setdefault(TEMPLATE_GENERATION, "1")
-    spec = item["spec"]
+    spec = item.setdefault("spec", {})
     spec.setdefault("revisionHistoryLimit", 10)
     strategy = spec.setdefault("updateStrategy", {})
     if strategy.setdefault("type", "RollingUpdate") == "RollingUpdate":
         rolling = strategy.get("rollingUpdate") or {}
         strategy["rollingUpdate"] = {"maxUnavailable": 1, "maxSurge": 0, **rolling}
-    _pod_template(spec["template"])
+    _pod_template(spec.setdefault("template", {}))
 
 
 def _job(item: Json) -> None:
-    spec = item["spec"]
+    spec = item.setdefault("spec", {})
     for key, value in (("parallelism", 1), ("completions", 1), ("backoffLimit", 6), ("suspend", False)):
         spec.setdefault(key, value)
-    _pod_template(spec["template"])
+    _pod_template(spec.setdefault("template", {}))
 
 
 def _pod_template(template: Json) -> None:
     template.setdefault("metadata", {})
-    _pod_spec(template["spec"])
+    _pod_spec(template.setdefault("spec", {}))
 
 
 def _pod(item: Json) -> None:
-    spec = item["spec"]
+    spec = item.setdefault("spec", {})
     _pod_spec(spec)
     name = spec.setdefault("serviceAccountName", "default")
     spec.setdefault("serviceAccount", name)
@@ -137,11 +138,10 @@ def _volume(volume: Json) -> None:
 
 def _secret(item: Json) -> None:
     item.setdefault("type", "Opaque")
-
-
-def _config_map(item: Json) -> None:
-    if item.get("data") is None:
-        item.pop("data", None)
+    plain = item.pop("stringData", {})
+    encoded = {key: base64.b64encode(value.encode()).decode() for key, value in plain.items()}
+    if encoded:
+        item["data"] = {**(item.get("data") or {}), **encoded}
 
 
 _DEFAULTS: dict[Kind, Callable[[Json], None]] = {
@@ -150,5 +150,4 @@ _DEFAULTS: dict[Kind, Callable[[Json], None]] = {
     DAEMON_SETS: _daemon_set,
     JOBS: _job,
     SECRETS: _secret,
-    CONFIG_MAPS: _config_map,
 }

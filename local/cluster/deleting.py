@@ -26,6 +26,12 @@ FOREGROUND = "foregroundDeletion"
 """The finalizer of an owner that waits for its dependents to go first."""
 
 Propagation = Literal["Background", "Foreground", "Orphan"]
+PROPAGATIONS: dict[str, Propagation] = {
+    "Background": "Background",
+    "Foreground": "Foreground",
+    "Orphan": "Orphan",
+}
+"""What a request may say, as the type above."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Kubernetes events: what controllers and nodes tell people. Repeated ones are counted, as the real recorder does."""
+"""Kubernetes events: what controllers and nodes tell people. Repeated ones are counted."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
     ApiError          carries the HTTP code and the body; raised anywhere below the HTTP layer, answered there
 
-The functions below make each refusal with the words of the real API server, which clients and people grep for.
+The functions below word each refusal as the real API server does: clients and people grep for it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Kubernetes objects are plain JSON here; these are the few questions that everybody asks of them.
 
-Nothing in this module knows where objects are kept. Objects that come out of the store are shared: read them here, change a
-copy elsewhere.
+Nothing in this module knows where objects are kept. Objects that come out of the store are shared: read them
+here, change a copy elsewhere.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def uid_of(item: Json) -> str:
 
 def labels_of(item: Json) -> dict[str, str]:
     """`metadata.labels`, never None."""
-    return item["metadata"].get("labels") or {}
+    return item.get("metadata", {}).get("labels") or {}
 
 
 def owners_of(item: Json) -> list[Json]:
@@ -85,4 +85,4 @@ def is_ready(item: Json) -> bool:
 def containers_of(pod: Json) -> list[Json]:
     """Init containers first, then the others, in order."""
     spec = pod["spec"]
-    return [*(spec.get("initContainers") or []), *spec["containers"]]
+    return [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]

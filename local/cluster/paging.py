@@ -1,4 +1,4 @@
-"""Lists by pages: the first page freezes the whole answer, so that the pages of one list agree with each other."""
+"""Lists by pages: the first page freezes the whole answer, so that the pages of one list agree."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ MERGE_KEYS = {
     "volumeMounts": "mountPath",
     "volumes": "name",
 }
-"""Lists of objects that strategic merge and server-side apply treat as maps, and the key within each element."""
+"""Lists of objects that merge like maps, and the key within each element."""
 
 SET_LISTS = frozenset({"finalizers"})
 """Lists of plain values that a strategic merge adds to."""

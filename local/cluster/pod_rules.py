@@ -16,10 +16,22 @@ HOST_PATH_TYPES = frozenset(
     {"", "DirectoryOrCreate", "Directory", "FileOrCreate", "File", "Socket", "CharDevice", "BlockDevice"}
 )
 
+CHANGEABLE = ("activeDeadlineSeconds", "terminationGracePeriodSeconds", "tolerations")
+"""What may change in a pod that exists, besides its containers' images."""
+
 
 def pod_causes(item: Json) -> list[Cause]:
     """Of a pod."""
     return list(_spec_causes("spec", item["spec"]))
+
+
+def pod_change_causes(item: Json, before: Json) -> Iterator[Cause]:
+    """Of a pod that exists: only images, tolerations that are added and a few more may change."""
+    now, then = _fixed_part(item["spec"]), _fixed_part(before["spec"])
+    if now != then:
+        fields = ", ".join(f"`spec.{name}`" for name in CHANGEABLE)
+        why = f"Forbidden: pod updates may not change fields other than {fields}"
+        yield Cause(field="spec", message=why, reason="FieldValueForbidden")
 
 
 def template_causes(template: Json) -> list[Cause]:
@@ -40,6 +52,14 @@ def job_causes(item: Json) -> list[Cause]:
         why = 'Unsupported value: "Always": supported values: "OnFailure", "Never"'
         causes.append(_unsupported("spec.template.spec.restartPolicy", why))
     return causes
+
+
+def _fixed_part(spec: Json) -> Json:
+    fixed: Json = {key: value for key, value in spec.items() if key not in CHANGEABLE}
+    for group in ("containers", "initContainers"):
+        if group in fixed:
+            fixed[group] = [{**container, "image": ""} for container in fixed[group]]
+    return fixed
 
 
 def _spec_causes(field: str, spec: Json) -> Iterator[Cause]:

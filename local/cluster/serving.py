@@ -79,7 +79,7 @@ async def serve(options: ClusterOptions) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Says when it serves; leaves signals to us, because uvicorn's own handler would end the process too early."""
+    """Says when it serves; leaves signals to us: uvicorn's own handler would end the process too early."""
 
     def __init__(self, config: uvicorn.Config, url: str) -> None:
         super().__init__(config)

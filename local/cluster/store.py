@@ -1,8 +1,8 @@
 """Objects, their resource versions, and the changes that watches tell.
 
-Lives on one event loop: every method is synchronous and therefore atomic. What comes out is shared with everybody else: a
-caller who wants to change an object changes a copy and puts it back with `update`. Rules about content live elsewhere; the
-store knows identity, versions and history only.
+Lives on one event loop: every method is synchronous and therefore atomic. What comes out is shared with
+everybody else: a caller who wants to change an object changes a copy and puts it back with `update`. Rules
+about content live elsewhere; the store knows identity, versions and history only.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class Store:
     def update(self, kind: Kind, item: Json) -> Json:
         """Replace an object by its next state; a deleted one without finalizers goes.
 
-        Raises 404 when it is gone, 409 when `item` was made from an older version. Saying nothing new makes no version.
+        Raises 404 when it is gone, 409 when `item` was made from an older version. What is equal stays.
         """
         key = (namespace_of(item), name_of(item))
         before = self.get(kind, *key)
@@ -115,7 +115,7 @@ class Store:
         return last
 
     def subscribe(self, since: int | None = None) -> Subscription:
-        """A feed of changes, from now on or from those after version `since`; raises 410 when that is forgotten."""
+        """A feed of changes, from now on or after version `since`; raises 410 when that is forgotten."""
         subscription = Subscription()
         if since is not None:
             if since < self._oldest_known:

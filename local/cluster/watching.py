@@ -64,15 +64,13 @@ async def stream(store: Store, watch: Watch, stopping: asyncio.Event) -> AsyncIt
     deadline = time.monotonic() + (watch.request.number("timeoutSeconds") or DEFAULT_SECONDS)
     try:
         if since in {"", "0"}:
-            for item in store.list(watch.request.kind, watch.request.namespace):
-                if watch.holds(item):
-                    yield _line("ADDED", watch.show(item))
+            for item in filter(watch.holds, store.list(watch.request.kind, watch.request.namespace)):
+                yield _line("ADDED", watch.show(item))
             if watch.request.flag("sendInitialEvents"):
                 yield _bookmark(store, watch, {"k8s.io/initial-events-end": "true"})
         while not stopping.is_set() and (left := deadline - time.monotonic()) > 0:
-            for change in subscription.drain():
-                if event := watch.event_for(change):
-                    yield _line(event[0], watch.show(event[1]))
+            for event in filter(None, map(watch.event_for, subscription.drain())):
+                yield _line(event[0], watch.show(event[1]))
             try:
                 await asyncio.wait_for(subscription.wait(), min(left, BOOKMARK_SECONDS))
             except TimeoutError:

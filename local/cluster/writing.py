@@ -1,4 +1,4 @@
-"""How an object gets into the store: identity, defaults, rules, generation. In the order of the real API server."""
+"""How an object gets into the store: identity, defaults, rules, generation, in the real order."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from local.cluster.applying import Applier, applied, fields_of, with_owners
 from local.cluster.defaulting import TEMPLATE_GENERATION, fresh_status, with_defaults
 from local.cluster.failures import bad_request, conflict
 from local.cluster.objects import Json, is_deleting
 from local.cluster.resources import DAEMON_SETS, JOBS, NAMESPACES, PODS, SERVICE_ACCOUNTS, Kind
+from local.cluster.shapes import shaped
 from local.cluster.store import newborn
 from local.cluster.validation import validate
 
@@ -64,8 +66,9 @@ def replace(store: Store, place: Place, body: Json) -> Json:
     if sent and sent != before["metadata"]["resourceVersion"]:
         raise conflict(place.kind, place.name)
     if item["metadata"].get("name", place.name) != place.name:
+        sent_name = item["metadata"]["name"]
         raise bad_request(
-            f"the name of the object ({item['metadata']['name']}) does not match the name on the URL ({place.name})"
+            f"the name of the object ({sent_name}) does not match the name on the URL ({place.name})"
         )
     return store_next(store, place, item)
 
@@ -84,14 +87,32 @@ def store_next(store: Store, place: Place, item: Json) -> Json:
     return following if place.dry_run else store.update(kind, following)
 
 
+def apply(store: Store, place: Place, body: Json, applier: Applier) -> tuple[Json, bool]:
+    """Make or change an object by server-side apply; the flag tells whether it is new."""
+    said = _checked(place.kind, body)
+    said["metadata"].pop("managedFields", None)
+    if said["metadata"].pop("resourceVersion", "") not in {"", _version(store, place)}:
+        raise conflict(place.kind, place.name)
+    before = store.find(place.kind, place.namespace, place.name)
+    if before is None:
+        named = {"apiVersion": place.kind.api_version, **said}
+        named["metadata"] = {**said["metadata"], "name": place.name}
+        return create(store, place, with_owners(named, {applier.manager: set(fields_of(said))})), True
+    return store_next(store, place, applied(place.kind, before, said, applier)), False
+
+
 def generated_name(prefix: str) -> str:
     """A name for `generateName`."""
     return prefix + "".join(secrets.choice(NAME_ALPHABET) for _ in range(SUFFIX_LENGTH))
 
 
+def _version(store: Store, place: Place) -> str:
+    known = store.find(place.kind, place.namespace, place.name)
+    return str(known["metadata"]["resourceVersion"]) if known else ""
+
+
 def _checked(kind: Kind, body: Json) -> Json:
-    if not isinstance(body, dict):
-        raise bad_request("the body of the request must be one JSON object")
+    item = shaped(kind, body)
     if (
         body.get("kind", kind.kind) != kind.kind
         or body.get("apiVersion", kind.api_version) != kind.api_version
@@ -99,7 +120,7 @@ def _checked(kind: Kind, body: Json) -> Json:
         told = f"{body.get('apiVersion')}, Kind={body.get('kind')}"
         wanted = f"{kind.api_version}, Kind={kind.kind}"
         raise bad_request(f"the object provided is unrecognized: it is {told}, this path takes {wanted}")
-    return {**body, "metadata": dict(body.get("metadata") or {})}
+    return {**item, "metadata": dict(item.get("metadata") or {})}
 
 
 def _identified(place: Place, item: Json) -> Json:

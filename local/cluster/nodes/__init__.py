@@ -1,1 +1,1 @@
-"""The node agents: pods that are bound to a node become processes in its folder, and their states become status."""
+"""The node agents: a pod bound to a node becomes processes in its folder, their states become its status."""

@@ -22,7 +22,7 @@ _KEYED = re.compile(r"^metadata\.(labels|annotations)\['([^']+)'\]$")
 
 
 class ConfigError(Exception):
-    """The environment names something that is not there: the container waits with CreateContainerConfigError."""
+    """It names something that is not there: the container waits with CreateContainerConfigError."""
 
 
 def environment_of(store: Store, pod: Json, container: Json, injected: Mapping[str, str]) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Container logs on disk: one file per attempt, in the format of the container runtime interface.
 
-`FOLDER/POD_UID/CONTAINER/ATTEMPT.log`, each line `TIME STREAM F|P TEXT`. An attempt is named by its container id. As on a
-real node, what is older than the attempt before the last one is gone.
+`FOLDER/POD_UID/CONTAINER/ATTEMPT.log`, each line `TIME STREAM F|P TEXT`. An attempt is named by its
+container id. As on a real node, what is older than the attempt before the last one is gone.
 """
 
 from __future__ import annotations

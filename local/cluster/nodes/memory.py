@@ -1,4 +1,4 @@
-"""Memory limits without cgroups: the processes of a container are added up, and the biggest is killed beyond the limit.
+"""Memory limits without cgroups: a container's processes are added up, the biggest is killed beyond it.
 
 As with a cgroup, what dies is one process and not the container: a pipeline may go on and exit 0.
 """

@@ -122,7 +122,7 @@ def _first_state(pod: Json, container: Json) -> Json:
         *(known.get("initContainerStatuses") or []),
         *(known.get("containerStatuses") or []),
     ]
-    before = next((status for status in found if status["name"] == container["name"]), None)
+    before: Json | None = next((status for status in found if status["name"] == container["name"]), None)
     fresh = statuses.initial(container)
     if before is None or "containerID" not in before:
         return fresh
@@ -131,7 +131,8 @@ def _first_state(pod: Json, container: Json) -> Json:
 
 def _ended(status: Json) -> Json:
     if "running" not in status["state"]:
-        return status["state"] if "terminated" in status["state"] else status["lastState"]
+        ended: Json = status["state"] if "terminated" in status["state"] else status["lastState"]
+        return ended
     ending = statuses.Ending(
         exit_code=137,
         reason=statuses.ERROR,

@@ -1,8 +1,9 @@
 """Containers without a container engine: bubblewrap around a process, the host's own programs as the image.
 
-The root of a container is an empty file system with the host's `/usr`, the needed parts of its `/etc`, python3, azcopy and
-BLAST+ in it, all read-only; hostPath volumes come from the node's folder. Processes have their own pid, ipc and uts
-namespaces and share the host's network. They die with the server, even when that is killed.
+The root of a container is an empty file system with the host's `/usr`, the needed parts of its `/etc`,
+python3, azcopy and BLAST+ in it, all read-only; hostPath volumes come from the node's folder. Processes have
+their own pid, ipc and uts namespaces and share the host's network. They die with the server, even when that
+is killed.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ AZCOPY = Path(__file__).parents[2] / "npm/node_modules/@azure-tools/azcopy-linux
 SYSTEM_PYTHON = Path("/usr/bin/python3")
 
 LOCAL_PROGRAMS = "/usr/local/bin"
-"""Covered by an empty folder, so that nothing of the host's own leaks into images, and filled from the toolbox."""
+"""Covered by an empty folder, so that nothing of the host's own leaks in, and filled from the toolbox."""
 
 TERMINATION_LOG = "/dev/termination-log"
 
@@ -115,8 +116,8 @@ def check_sandbox() -> None:
     tried = subprocess.run(command, capture_output=True, text=True, timeout=CHECK_SECONDS, check=False)
     if tried.returncode:
         raise SandboxError(
-            f"this machine forbids the namespaces that pods are isolated with ({tried.stderr.strip()}); allow "
-            "them (sysctl kernel.unprivileged_userns_clone=1 and "
+            f"this machine forbids the namespaces that isolate pods ({tried.stderr.strip()}); allow them "
+            "(sysctl kernel.unprivileged_userns_clone=1 and "
             "kernel.apparmor_restrict_unprivileged_userns=0; in a container: --privileged)"
         )
 

@@ -61,7 +61,7 @@ def mounts_of(container: Json, volumes: dict[str, Path]) -> list[Mount]:
 
 
 def _set_up(store: Store, pod: Json, volume: Json, folders: VolumeFolders) -> Path:
-    name = volume["name"]
+    name = str(volume["name"])
     if "hostPath" in volume:
         return _host_path(name, volume["hostPath"], folders.node_root)
     target = folders.own / name
