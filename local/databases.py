@@ -51,7 +51,7 @@ class DatabaseError(Exception):
 class Progress(Protocol):
     """Told what is being done, and how far it is."""
 
-    def __call__(self, step: str, done: int, total: int) -> None:
+    def __call__(self, step: str, done: int, total: int, /) -> None:
         """`done` of `total`, in the step's own unit."""
 
 
@@ -114,15 +114,15 @@ RECIPES = (
 )
 
 
-def prepare(data: Path, progress: Progress) -> list[Path]:
-    """The folders of all three databases under `data`, made now where they are not there yet."""
+def prepare(data: Path, progress: Progress, recipes: tuple[Recipe, ...] = RECIPES) -> list[Path]:
+    """The folders of the databases under `data`, made now where they are not there yet."""
     data.mkdir(parents=True, exist_ok=True)
-    missing = [recipe for recipe in RECIPES if not _is_complete(data / recipe.name)]
+    missing = [recipe for recipe in recipes if not _is_complete(data / recipe.name)]
     if missing:
         _require_tools()
         for recipe in missing:
             _make(recipe, data, progress)
-    return [data / recipe.name for recipe in RECIPES]
+    return [data / recipe.name for recipe in recipes]
 
 
 def translate(bases: str) -> str:

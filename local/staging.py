@@ -44,6 +44,12 @@ class BlobServer:
     authority: Path
     """The certificates to trust."""
 
+    def client(self) -> BlobServiceClient:
+        """A client with the account's key; close it."""
+        return BlobServiceClient(
+            f"{self.endpoint}/{self.account}", credential=self.key, connection_verify=str(self.authority)
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
@@ -73,12 +79,7 @@ def stage(server: BlobServer, folder: Path, name: str, progress: Progress) -> De
     Raises DatabaseError when BLAST cannot read it.
     """
     description = describe(folder, name)
-    account = BlobServiceClient(
-        f"{server.endpoint}/{server.account}",
-        credential=server.key,
-        connection_verify=str(server.authority),
-    )
-    with account:
+    with server.client() as account:
         container = account.get_container_client(CONTAINER)
         with suppress(ResourceExistsError):
             container.create_container()
@@ -132,12 +133,17 @@ def _upload(container: ContainerClient, description: Description, progress: Prog
     }
     done, total = 0, description.size_bytes
     for file in description.files:
-        content = file.read_bytes() if file.stat().st_size else b""
-        digest = bytearray(hashlib.md5(content, usedforsecurity=False).digest())
-        if there.get(prefix + file.name) != (len(content), digest):
-            settings = ContentSettings(content_type="application/octet-stream", content_md5=digest)
-            container.upload_blob(prefix + file.name, content, overwrite=True, content_settings=settings)
-        done += len(content)
+        size = file.stat().st_size
+        with file.open("rb") as content:
+            digest = bytearray(hashlib.file_digest(content, "md5").digest())
+            content.seek(0)
+            if there.get(prefix + file.name) != (size, digest):
+                # Given here, as what is uploaded in blocks would have no MD5.
+                settings = ContentSettings(content_type="application/octet-stream", content_md5=digest)
+                container.upload_blob(
+                    prefix + file.name, content, length=size, overwrite=True, content_settings=settings
+                )
+        done += size
         progress(f"staging {description.name}", done, total)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from local.azure.refusals import Refused
 from local.azure.tokens import Caller, InvalidTokenError
 
 if TYPE_CHECKING:
@@ -45,16 +46,6 @@ class Admitted:
     caller: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refused:
-    """It may not, and this is the answer."""
-
-    caller: str
-    status: int
-    code: str
-    message: str
-
-
 class Doorkeeper:
     """Judges each request by the world as it is at that moment."""
 
@@ -69,6 +60,9 @@ class Doorkeeper:
         """Let it pass or say why not."""
         caller, why_not = self._identify(request.authorization)
         name = self._name(caller)
+        if {".", ".."} & set(unquote(urlsplit(request.target).path).split("/")):
+            # Azurite would resolve them, and end at another account than the one judged here.
+            return Refused(caller=name, status=400, code="InvalidUri", message="The path has dot segments.")
         account = self._accounts.get(_path(request)[0])
         if account is None:
             return Refused(

@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from local.azure.faults import FaultError, Faults, parse_rule
+from local.azure.settings import SettingsError
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -45,18 +46,14 @@ class Control:
                 Route("/faults", self._set_faults, methods=["PUT"]),
                 Route("/faults", self._clear_faults, methods=["DELETE"]),
             ],
-            exception_handlers={
-                FaultError: _bad_request,
-                json.JSONDecodeError: _bad_request,
-                TypeError: _bad_request,
-            },
+            exception_handlers=dict.fromkeys((FaultError, SettingsError, json.JSONDecodeError), _bad_request),
         )
 
     async def _state(self, _request: Request) -> Response:
         return JSONResponse({**self._world.snapshot(), "behaviour": asdict(self._world.behaviour)})
 
     async def _behave(self, request: Request) -> Response:
-        return JSONResponse(asdict(self._world.behave(**await request.json())))
+        return JSONResponse(asdict(self._world.behave(await request.json())))
 
     async def _power(self, request: Request) -> Response:
         state = (await request.json()).get("state")

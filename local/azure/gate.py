@@ -1,7 +1,7 @@
-"""The blob gate: TLS in front of Azurite, a doorkeeper before each request, a log line after.
+"""The blob gate: TLS over Azurite, a doorkeeper before each request, a log line after.
 
-As thin as it can be: bodies pass through in pieces, connections to Azurite are kept and used again. The
-bearer token goes on to Azurite, which has OAuth switched on and looks at it once more.
+As thin as it can be: bodies pass through in pieces. The bearer token goes on to Azurite, which has OAuth
+switched on and looks at it once more.
 """
 
 from __future__ import annotations
@@ -9,87 +9,51 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-import uuid
-from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import format_datetime
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from local.azure.admission import BlobRequest, Doorkeeper, Refused
+from local.azure.admission import Admitted, BlobRequest, Doorkeeper
 from local.azure.faults import Area, Faults, Kind, Rule
 from local.azure.http1 import (
     BODILESS_STATUSES,
-    PIECE_BYTES,
     Head,
     MalformedHeadError,
     PeerClosedError,
     Stream,
+    Tally,
     discard_body,
     read_head,
     relay_body,
     relay_bytes,
 )
+from local.azure.refusals import Refused, on_the_wire
+from local.azure.upstream import Azurite, AzuriteDownError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from local.azure.journal import Journal
 
-IDLE_SECONDS = 3.0
-"""Azurite closes a connection that was idle for 5 s; one used just before that would break."""
+MALFORMED = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
 @dataclass(slots=True, kw_only=True)
 class Exchange:
-    """One request and what became of it, for the log."""
+    """One request, and what became of it."""
 
+    client: Stream
     request: Head
+    method: str
+    target: str
+    fault: Rule | None
     caller: str = "-"
     status: int = 0
-    sent_bytes: int = 0
+    received: Tally = field(default_factory=Tally)
+    sent: Tally = field(default_factory=Tally)
     began: float = field(default_factory=time.monotonic)
 
-    @property
-    def method(self) -> str:
-        """GET, PUT, ..."""
-        return self.request.first.split(" ")[0]
-
-    @property
-    def target(self) -> str:
-        """Path and query, as they came."""
-        return self.request.first.split(" ")[1]
-
-
-class Azurite:
-    """Connections to Azurite, kept while they are warm."""
-
-    def __init__(self, port: int, authority: Path) -> None:
-        self._port = port
-        self._context = ssl.create_default_context(cafile=str(authority))
-        self._idle: list[tuple[float, Stream]] = []
-
-    async def take(self) -> Stream:
-        """An idle connection that still lives, or a new one."""
-        while self._idle:
-            since, stream = self._idle.pop()
-            if time.monotonic() - since < IDLE_SECONDS and not stream.reader.at_eof():
-                return stream
-            stream.abort()
-        reader, writer = await asyncio.open_connection(
-            "127.0.0.1", self._port, ssl=self._context, limit=PIECE_BYTES
-        )
-        return Stream(reader=reader, writer=writer)
-
-    def give_back(self, stream: Stream) -> None:
-        """Keep it for the next request."""
-        self._idle.append((time.monotonic(), stream))
-
-    def close(self) -> None:
-        """Drop all that are idle."""
-        while self._idle:
-            self._idle.pop()[1].abort()
+    def suffers(self, *kinds: Kind) -> bool:
+        """Whether a fault of such a kind was drawn for it."""
+        return self.fault is not None and self.fault.kind in kinds
 
 
 class Gate:
@@ -107,12 +71,16 @@ class Gate:
         client = Stream(reader=reader, writer=writer)
         task = asyncio.current_task()
         self._clients[task] = client
-        with suppress(PeerClosedError, MalformedHeadError, ConnectionError, ssl.SSLError):
-            while head := await read_head(reader):
-                if not await self._answer(client, head):
-                    break
-        client.writer.close()
-        del self._clients[task]
+        try:
+            while (head := await read_head(reader)) and await self._answer(client, head):
+                pass
+        except MalformedHeadError:
+            writer.write(MALFORMED)
+        except (PeerClosedError, ConnectionError, ssl.SSLError):
+            pass  # One side went away in the middle: closing tells the other, the log has the bytes.
+        finally:
+            writer.close()
+            del self._clients[task]
 
     async def close(self) -> None:
         """Break what is still connected, and wait until its requests are in the log."""
@@ -122,18 +90,25 @@ class Gate:
         self._azurite.close()
 
     async def _answer(self, client: Stream, head: Head) -> bool:
-        if len(head.first.split(" ")) != 3:  # noqa: PLR2004 - method, target, version
-            raise MalformedHeadError(head.first[:80])
-        exchange = Exchange(request=head)
+        """Serve one request; says whether the connection can be used again."""
+        method, target = head.request_line()
+        fault = self._faults.draw(Area.BLOB, method, target)
+        exchange = Exchange(client=client, request=head, method=method, target=target, fault=fault)
         try:
-            return await self._exchange(client, exchange)
+            if fault:
+                await asyncio.sleep(fault.seconds)
+            verdict = self._judge(exchange)
+            exchange.caller = verdict.caller
+            if exchange.suffers(Kind.RESET, Kind.HANG):
+                client.abort()
+                return False
+            if isinstance(verdict, Refused):
+                return await _refuse(exchange, verdict)
+            return await self._pass_on(exchange)
         finally:
             self._log(exchange)
 
-    async def _exchange(self, client: Stream, exchange: Exchange) -> bool:
-        fault = self._faults.draw(Area.BLOB, exchange.method, exchange.target)
-        if fault and fault.kind in (Kind.LATENCY, Kind.HANG):
-            await asyncio.sleep(fault.seconds)
+    def _judge(self, exchange: Exchange) -> Refused | Admitted:
         verdict = self._doorkeeper.judge(
             BlobRequest(
                 method=exchange.method,
@@ -141,76 +116,29 @@ class Gate:
                 authorization=exchange.request.fields.get("authorization", ""),
             )
         )
-        exchange.caller = verdict.caller
-        if fault and fault.kind in (Kind.RESET, Kind.HANG):
-            client.abort()
-            return False
-        if fault and fault.kind is Kind.STATUS:
-            verdict = _injected(fault, verdict.caller)
-        if isinstance(verdict, Refused):
-            return await self._refuse(client, exchange, verdict, fault)
-        return await self._pass_on(client, exchange, fault)
+        if exchange.fault and exchange.suffers(Kind.STATUS):
+            return _injected(exchange.fault, verdict.caller)
+        return verdict
 
-    async def _refuse(self, client: Stream, exchange: Exchange, refusal: Refused, fault: Rule | None) -> bool:
-        exchange.status = refusal.status
-        head = exchange.request
-        # A body on its way that nobody reads would be answered by a reset instead of the refusal.
-        waits = "expect" in head.fields
-        if not waits and not head.is_chunked:
-            await discard_body(head, client.reader)
-        keeps = not (waits or head.is_chunked)
-        client.writer.write(_refusal(refusal, exchange.method, fault, keeps=keeps))
-        await client.writer.drain()
-        return keeps
-
-    async def _pass_on(self, client: Stream, exchange: Exchange, fault: Rule | None) -> bool:
-        upstream, answer = await self._ask(client, exchange)
-        exchange.status = int(answer.first.split(" ")[1])
+    async def _pass_on(self, exchange: Exchange) -> bool:
+        client, request = exchange.client, exchange.request
+        if request.waits:
+            client.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         try:
-            if fault and fault.kind is Kind.LOST_REPLY:
-                upstream.abort()
-                client.abort()
-                return False
-            client.writer.write(answer.raw)
-            if exchange.method != "HEAD" and exchange.status not in BODILESS_STATUSES:
-                exchange.sent_bytes = await self._relay(answer, upstream, client, fault)
-            await client.writer.drain()
+            upstream, answer = await self._azurite.ask(request, client.reader, exchange.received)
+        except AzuriteDownError as error:
+            return await _refuse(exchange, _unreachable(exchange, str(error)))
+        exchange.status = answer.status()
+        try:
+            await _relay_answer(exchange, answer, upstream)
         except BaseException:
             upstream.abort()
-            client.abort()
             raise
         if answer.closes:
             upstream.abort()
         else:
             self._azurite.give_back(upstream)
-        return not (answer.closes or exchange.request.closes)
-
-    async def _ask(self, client: Stream, exchange: Exchange) -> tuple[Stream, Head]:
-        head = exchange.request
-        while True:
-            upstream = await self._azurite.take()
-            try:
-                upstream.writer.write(_without_expectation(head))
-                if "expect" in head.fields:
-                    client.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-                await relay_body(head, client.reader, upstream.writer)
-                await upstream.writer.drain()
-                answer = await read_head(upstream.reader)
-            except BaseException:
-                upstream.abort()
-                raise
-            if answer:
-                return upstream, answer
-            upstream.abort()
-            # Azurite had just closed a kept connection; what had no body can be asked again.
-            if head.length or head.is_chunked:
-                raise PeerClosedError("Azurite closed the connection")
-
-    async def _relay(self, answer: Head, upstream: Stream, client: Stream, fault: Rule | None) -> int:
-        if fault and fault.kind is Kind.TRUNCATE and answer.length > fault.after_bytes:
-            await relay_bytes(fault.after_bytes, upstream.reader, client.writer)
-            raise PeerClosedError("truncated on demand")
-        return await relay_body(answer, upstream.reader, client.writer)
+        return not (answer.closes or request.closes)
 
     def _log(self, exchange: Exchange) -> None:
         url = urlsplit(exchange.target)
@@ -220,51 +148,53 @@ class Gate:
             path=unquote(url.path),
             comp=parse_qs(url.query).get("comp", [None])[0],
             status=exchange.status,
-            bytes=exchange.sent_bytes,
+            bytes=exchange.sent.payload_bytes,
+            received_bytes=exchange.received.payload_bytes,
             seconds=round(time.monotonic() - exchange.began, 4),
             caller=exchange.caller,
             range=exchange.request.fields.get("x-ms-range") or exchange.request.fields.get("range"),
         )
 
 
-def _without_expectation(head: Head) -> bytes:
-    if "expect" not in head.fields:
-        return head.raw
-    lines = head.raw.split(b"\r\n")
-    return b"\r\n".join(line for line in lines if not line.lower().startswith(b"expect:"))
+async def _refuse(exchange: Exchange, refusal: Refused) -> bool:
+    exchange.status = refusal.status
+    request, client = exchange.request, exchange.client
+    keeps = not (request.waits or request.is_chunked)
+    if keeps:
+        # A body on its way that nobody reads would be answered by a reset instead of the refusal.
+        await discard_body(request, client.reader)
+    answer = on_the_wire(refusal, with_body=exchange.method != "HEAD", keeps_connection=keeps)
+    client.writer.write(answer)
+    await client.writer.drain()
+    return keeps
+
+
+async def _relay_answer(exchange: Exchange, answer: Head, upstream: Stream) -> None:
+    writer = exchange.client.writer
+    if exchange.suffers(Kind.LOST_REPLY):
+        exchange.client.abort()
+        raise PeerClosedError("the reply was lost on demand")
+    writer.write(answer.raw)
+    if exchange.method != "HEAD" and exchange.status not in BODILESS_STATUSES:
+        if exchange.fault and exchange.suffers(Kind.TRUNCATE):
+            await relay_bytes(
+                min(exchange.fault.after_bytes, answer.length), upstream.reader, writer, exchange.sent
+            )
+            raise PeerClosedError("the body was cut on demand")
+        await relay_body(answer, upstream.reader, writer, exchange.sent)
+    await writer.drain()
 
 
 def _injected(fault: Rule, caller: str) -> Refused:
-    code = "ServerBusy" if fault.status in (429, 503) else "InternalError"
     return Refused(
-        caller=caller, status=fault.status, code=code, message="Injected through the control listener."
+        caller=caller,
+        status=fault.status,
+        code="ServerBusy" if fault.status in (429, 503) else "InternalError",
+        message="Injected through the control listener.",
+        retry_after_seconds=fault.retry_after_seconds,
     )
 
 
-def _refusal(refusal: Refused, method: str, fault: Rule | None, *, keeps: bool) -> bytes:
-    request_id = uuid.uuid4()
-    now = datetime.now(UTC)
-    body = (
-        '<?xml version="1.0" encoding="utf-8"?>'
-        f"<Error><Code>{refusal.code}</Code><Message>{refusal.message}\n"
-        f"RequestId:{request_id}\nTime:{now.isoformat()}</Message></Error>"
-    ).encode()
-    fields = {
-        "Content-Length": str(len(body)),
-        "Content-Type": "application/xml",
-        "x-ms-error-code": refusal.code,
-        "x-ms-request-id": str(request_id),
-        "x-ms-version": "2025-11-05",
-        "Date": format_datetime(now, usegmt=True),
-        "Connection": "keep-alive" if keeps else "close",
-    }
-    if refusal.status == 401:  # noqa: PLR2004 - Unauthorized
-        fields["WWW-Authenticate"] = "Bearer resource_id=https://storage.azure.com"
-    if fault and fault.retry_after_seconds is not None:
-        fields["Retry-After"] = str(fault.retry_after_seconds)
-    lines = [
-        f"HTTP/1.1 {refusal.status} {refusal.code}",
-        *(f"{name}: {value}" for name, value in fields.items()),
-    ]
-    head = "\r\n".join([*lines, "", ""]).encode("latin-1")
-    return head if method == "HEAD" else head + body
+def _unreachable(exchange: Exchange, why: str) -> Refused:
+    message = f"Azurite does not answer: {why}."
+    return Refused(caller=exchange.caller, status=503, code="ServerBusy", message=message)

@@ -49,6 +49,27 @@ class Head:
         return int(self.fields.get("content-length", "0"))
 
     @property
+    def has_body(self) -> bool:
+        """Whether anything follows the head."""
+        return self.is_chunked or self.length > 0
+
+    @property
+    def waits(self) -> bool:
+        """Whether the peer holds its body back until it is told to go on."""
+        return "expect" in self.fields
+
+    def request_line(self) -> tuple[str, str]:
+        """Method and target; raises MalformedHeadError."""
+        words = self.first.split(" ")
+        if len(words) != len(("method", "target", "version")):
+            raise MalformedHeadError(f"not a request: {self.first[:80]!r}")
+        return words[0], words[1]
+
+    def status(self) -> int:
+        """The status of an answer."""
+        return int(self.first.split(" ")[1])
+
+    @property
     def closes(self) -> bool:
         """Whether the connection ends with this message."""
         return self.fields.get("connection", "").lower() == "close"
@@ -64,6 +85,13 @@ class Stream:
     def abort(self) -> None:
         """End it without a goodbye: what is still to be sent is dropped."""
         self.writer.transport.abort()
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts what a body carried, also when it broke off."""
+
+    payload_bytes: int = 0
 
 
 async def read_head(reader: asyncio.StreamReader) -> Head | None:
@@ -99,14 +127,19 @@ def parse_head(raw: bytes) -> Head:
     return Head(first=first, fields=fields, raw=raw)
 
 
-async def relay_body(head: Head, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> int:
-    """Hand on the body that `head` announces; returns its bytes (with framing where it is chunked)."""
+async def relay_body(
+    head: Head, source: asyncio.StreamReader, sink: asyncio.StreamWriter, tally: Tally
+) -> None:
+    """Hand on the body that `head` announces; raises PeerClosedError when the source ends before."""
     if head.is_chunked:
-        return await _relay_chunks(source, sink)
-    return await relay_bytes(head.length, source, sink)
+        await _relay_chunks(source, sink, tally)
+    else:
+        await relay_bytes(head.length, source, sink, tally)
 
 
-async def relay_bytes(count: int, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> int:
+async def relay_bytes(
+    count: int, source: asyncio.StreamReader, sink: asyncio.StreamWriter, tally: Tally
+) -> None:
     """Hand on `count` bytes; raises PeerClosedError when the source ends before."""
     left = count
     while left:
@@ -116,7 +149,7 @@ async def relay_bytes(count: int, source: asyncio.StreamReader, sink: asyncio.St
         sink.write(piece)
         await sink.drain()
         left -= len(piece)
-    return count
+        tally.payload_bytes += len(piece)
 
 
 async def discard_body(head: Head, source: asyncio.StreamReader) -> None:
@@ -129,16 +162,15 @@ async def discard_body(head: Head, source: asyncio.StreamReader) -> None:
         left -= len(piece)
 
 
-async def _relay_chunks(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> int:
-    total = 0
-    while True:
+async def _relay_chunks(source: asyncio.StreamReader, sink: asyncio.StreamWriter, tally: Tally) -> None:
+    size = 1
+    while size:
         line = await _read_line(source)
         sink.write(line)
         size = _chunk_size(line)
-        # The closing line break of a chunk travels with it; after the last chunk it ends the message.
-        total += len(line) + await relay_bytes(size + 2, source, sink)
-        if size == 0:
-            return total
+        await relay_bytes(size, source, sink, tally)
+        # The line break that closes a chunk; after the last chunk it ends the message.
+        await relay_bytes(2, source, sink, Tally())
 
 
 def _chunk_size(line: bytes) -> int:

@@ -20,10 +20,11 @@ from local.azure.arm.envelope import Endpoints, Envelope
 from local.azure.authority import Authority
 from local.azure.control import Control
 from local.azure.faults import Area, Faults
-from local.azure.gate import Azurite, Gate
+from local.azure.gate import Gate
 from local.azure.http1 import PIECE_BYTES
 from local.azure.journal import Journal
 from local.azure.tokens import Tenant
+from local.azure.upstream import Azurite
 from local.azure.watching import Connections, Watched
 from local.azure.world import World
 

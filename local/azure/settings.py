@@ -7,7 +7,7 @@ is named.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,8 @@ class Cluster:
     node_count: int
     location: str
     api_server: str
+    uses_entra: bool = False
+    """Whether its API server takes Entra tokens."""
 
     @property
     def id(self) -> str:
@@ -188,13 +190,23 @@ def parse_settings(raw: dict[str, Any]) -> Settings:
             accounts=tuple(Account(**each) for each in raw["accounts"]),
             registries=tuple(Registry(**each) for each in raw.get("registries", [])),
             grants=tuple(Grant(**each) for each in raw.get("grants", [])),
-            behaviour=Behaviour(**raw.get("behaviour", {})),
+            behaviour=parse_behaviour(raw.get("behaviour", {}), Behaviour()),
             mints_user_tokens=raw.get("mints_user_tokens", False),
         )
     except KeyError as missing:
         raise SettingsError(f"the configuration lacks {missing}") from missing
     except (TypeError, ValueError) as error:
         raise SettingsError(f"the configuration has an odd field: {error}") from error
+
+
+def parse_behaviour(raw: dict[str, Any], before: Behaviour) -> Behaviour:
+    """Change the named fields; raises SettingsError for one that is unknown or of another type."""
+    for name, value in raw.items():
+        expected = type(getattr(before, name, None))
+        fits = isinstance(value, int | float) if expected is float else type(value) is expected
+        if not fits:
+            raise SettingsError(f"behaviour has no {name} = {value!r}; see local/azure/settings.py")
+    return replace(before, **raw)
 
 
 def _ports(raw: dict[str, int]) -> Ports:

@@ -33,10 +33,12 @@ class Connections:
         class Recorded(H11Protocol):
             def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
                 super().connection_made(transport)
-                kept[transport.get_extra_info("peername")] = transport
+                if self.client:
+                    kept[self.client] = transport
 
             def connection_lost(self, exc: Exception | None) -> None:
-                kept.pop(self.transport.get_extra_info("peername"), None)
+                if self.client:
+                    kept.pop(self.client, None)
                 super().connection_lost(exc)
 
         return Recorded

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
+
+from local.azure.settings import parse_behaviour
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -145,9 +147,9 @@ class World:
         self._power[cluster_id] = state
         self._keep()
 
-    def behave(self, **changes: Any) -> Behaviour:
-        """Change how slow or strict it is, from now on."""
-        self.behaviour = replace(self.behaviour, **changes)
+    def behave(self, changes: dict[str, Any]) -> Behaviour:
+        """Change how slow or strict it is, from now on; raises SettingsError."""
+        self.behaviour = parse_behaviour(changes, self.behaviour)
         return self.behaviour
 
     def snapshot(self) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -14,12 +13,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from azure.mgmt.authorization.v2022_04_01.models import RoleAssignmentCreateParameters
+from azure.mgmt.storage.models import (
+    NetworkRuleSet,
+    StorageAccountPropertiesUpdateParameters,
+    StorageAccountUpdateParameters,
+)
+
 from local import azurite
 from local.azurite import AzuritePlan
 from local.certificates import ensure_certificates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from azure.core.exceptions import HttpResponseError
 
 SUBSCRIPTION = "11111111-1111-4111-8111-111111111111"
 TENANT = "22222222-2222-4222-8222-222222222222"
@@ -36,6 +44,7 @@ HEADER = "header-of-the-test"
 CONTRIBUTOR = "ba92f5b4-2d11-453d-a403-e96b0029c9fe"
 READER = "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1"
 START_SECONDS = 20.0
+AZCOPY_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +78,31 @@ class LaptopAzure:
     def fault(self, **rule: object) -> None:
         """One fault rule in place of all."""
         self.operate("PUT", "/faults", {"seed": 1, "rules": [rule]})
+
+
+def refusal_of(error: HttpResponseError) -> tuple[int | None, str | None]:
+    """The status and Azure's own code, of a management library's error or a storage one's."""
+    code = error.error.code if error.error else getattr(error, "error_code", None)
+    return error.status_code, code
+
+
+def account_change(
+    *, public_network_access: str | None = None, network_rule_set: NetworkRuleSet | None = None
+) -> StorageAccountUpdateParameters:
+    """A PATCH of a storage account's network."""
+    return StorageAccountUpdateParameters(
+        properties=StorageAccountPropertiesUpdateParameters(
+            public_network_access=public_network_access, network_rule_set=network_rule_set
+        )
+    )
+
+
+def role_grant(principal: str, role: str) -> RoleAssignmentCreateParameters:
+    """A PUT of a role assignment."""
+    definitions = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Authorization/roleDefinitions"
+    return RoleAssignmentCreateParameters(
+        role_definition_id=f"{definitions}/{role}", principal_id=principal, principal_type="ServicePrincipal"
+    )
 
 
 def free_port() -> int:
@@ -118,14 +152,18 @@ def _azure(folder: Path, plan: AzuritePlan) -> Iterator[LaptopAzure]:
     finally:
         process.terminate()
         process.wait(timeout=START_SECONDS)
+    assert process.returncode == 0, "local.azure did not end cleanly"
+    # A traceback in the server is a defect even where the client was content.
+    assert (folder / "stderr").read_text() == ""
 
 
 def start(config: Path) -> subprocess.Popen[bytes]:
     """`python -m local.azure`, from the repository's root."""
     root = Path(__file__).parents[2]
-    return subprocess.Popen(
-        [sys.executable, "-m", "local.azure", "--config", str(config)], cwd=root, env=os.environ
-    )
+    with (config.parent / "stderr").open("wb") as errors:
+        return subprocess.Popen(
+            [sys.executable, "-m", "local.azure", "--config", str(config)], cwd=root, stderr=errors
+        )
 
 
 def await_ready(file: Path, process: subprocess.Popen[bytes]) -> dict[str, str]:
@@ -180,3 +218,31 @@ def configuration(folder: Path, azurite_port: int) -> dict[str, Any]:
         ],
         "mints_user_tokens": True,
     }
+
+
+def azcopy(azure: LaptopAzure, node: str, url: str, target: Path) -> subprocess.CompletedProcess[str]:
+    """The real azcopy on a node: it logs in by the identity endpoint and trusts the stack's authority."""
+    program = (
+        Path(__file__).parents[2]
+        / "local/npm/node_modules/@azure-tools/azcopy-linux/dist/bin/azcopy_linux_amd64"
+    )
+    program.chmod(0o755)  # npm leaves it unexecutable
+    host = azure.blob.removeprefix("https://")
+    return subprocess.run(
+        [
+            *(str(program), "cp", url, str(target), "--recursive", "--from-to", "BlobLocal"),
+            *("--skip-version-check", "--trusted-microsoft-suffixes", f"127.0.0.1;{host}"),
+        ],
+        env={
+            "HOME": str(azure.folder),
+            "AZCOPY_AUTO_LOGIN_TYPE": "MSI",
+            "IDENTITY_ENDPOINT": f"{azure.identity}/nodes/{node}/msi/token",
+            "IDENTITY_HEADER": HEADER,
+            "SSL_CERT_FILE": str(azure.ca),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        timeout=AZCOPY_SECONDS,
+    )

@@ -77,8 +77,8 @@ def _cluster(call: Call, cluster: Cluster) -> dict[str, Any]:
             "fqdn": cluster.api_server,
             "nodeResourceGroup": cluster.node_resource_group,
             "enableRBAC": True,
-            "disableLocalAccounts": False,
-            "aadProfile": None,
+            "disableLocalAccounts": cluster.uses_entra,
+            "aadProfile": {"managed": True, "enableAzureRBAC": True} if cluster.uses_entra else None,
             "apiServerAccessProfile": {"enablePrivateCluster": False, "authorizedIPRanges": []},
             "agentPoolProfiles": [{"name": POOL, **_pool(call, cluster)}],
             "identityProfile": {

@@ -62,6 +62,14 @@ class Call:
     query: Mapping[str, str]
     body: Mapping[str, Any]
 
+    @property
+    def properties(self) -> Mapping[str, Any]:
+        """The body's `properties`, where every provider keeps its own fields; raises ArmError."""
+        found = self.body.get("properties", {})
+        if not isinstance(found, dict):
+            raise ArmError(400, "InvalidRequestContent", "properties must be a JSON object.")
+        return found
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:

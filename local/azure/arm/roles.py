@@ -82,7 +82,7 @@ def _id(call: Call) -> str:
 
 
 def _wanted(call: Call, scope: str) -> Assignment:
-    properties = call.body.get("properties", {})
+    properties = call.properties
     try:
         principal, definition = properties["principalId"], properties["roleDefinitionId"]
     except KeyError as missing:

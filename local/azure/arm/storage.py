@@ -46,11 +46,10 @@ def patch_account(call: Call) -> Response:
     """PATCH storageAccounts/{name}: the public switch and the network rules."""
     account = the_one(call, call.world.settings.accounts, KIND)
     require_app(call, f"{KIND}/write", account.id, allowed=call.world.behaviour.may_change_network)
-    properties = call.body.get("properties", {})
-    unknown = sorted(set(properties) - {"publicNetworkAccess", "networkAcls"})
+    unknown = sorted(set(call.properties) - {"publicNetworkAccess", "networkAcls"})
     if unknown:
         raise ArmError(400, "InvalidRequestPropertyName", f"Not served here: {', '.join(unknown)}.")
-    call.world.change_network(account.name, _patched(call.world.network(account.name), properties))
+    call.world.change_network(account.name, _patched(call.world.network(account.name), call.properties))
     return JSONResponse(_account(call, account))
 
 
@@ -61,6 +60,13 @@ def _patched(network: Network, properties: Mapping[str, Any]) -> Network:
     rules = properties.get("networkAcls")
     if rules is None:
         return network
+    try:
+        return _parse_rules(network, rules)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ArmError(400, "InvalidRequestContent", f"networkAcls cannot be read: {error}.") from error
+
+
+def _parse_rules(network: Network, rules: Mapping[str, Any]) -> Network:
     return Network(
         public_access=network.public_access,
         default_action=_one_of(rules.get("defaultAction"), DEFAULT_ACTIONS, "networkAcls.defaultAction"),

@@ -1,0 +1,64 @@
+"""What outlives the process: role assignments and network rules, in force or still on their way."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from typing import TYPE_CHECKING
+
+from testkit.azure import START_SECONDS, await_ready, configuration, free_port, start
+
+from local.certificates import ensure_certificates
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def state_of_a_run(folder: Path, power: str | None = None) -> dict[str, object]:
+    """Start, maybe change something, look, stop."""
+    process = start(folder / "azure.json")
+    try:
+        control = await_ready(folder / "endpoints.json", process)["control"]
+        if power:
+            body = json.dumps({"state": power}).encode()
+            request = urllib.request.Request(f"{control}/power/blast_aks-1", method="PUT", data=body)  # noqa: S310
+            urllib.request.urlopen(request, timeout=5).close()  # noqa: S310 - http on loopback
+        with urllib.request.urlopen(f"{control}/state", timeout=5) as answer:  # noqa: S310 - same
+            state: dict[str, object] = json.loads(answer.read())
+            return state
+    finally:
+        process.kill()
+        process.wait(timeout=START_SECONDS)
+        (folder / "endpoints.json").unlink()
+
+
+def prepared(folder: Path) -> Path:
+    ensure_certificates(folder / "tls", "azure")
+    (folder / "azure.json").write_text(json.dumps(configuration(folder, free_port())))
+    return folder
+
+
+def test_a_killed_azure_remembers(tmp_path: Path) -> None:
+    folder = prepared(tmp_path)
+
+    changed = state_of_a_run(folder, power="Stopped")
+    assert state_of_a_run(folder) == changed
+    assert list(changed["power"].values()) == ["Stopped"]  # type: ignore[attr-defined]
+
+
+def test_a_damaged_memory_is_set_aside_and_begun_anew(tmp_path: Path) -> None:
+    folder = prepared(tmp_path)
+    (folder / "state.json").write_text('{"assignments": [')
+
+    assert state_of_a_run(folder)["power"] == {}
+    assert (folder / "state.damaged").read_text() == '{"assignments": ['
+
+
+def test_a_configuration_that_lacks_something_names_it(tmp_path: Path) -> None:
+    config = configuration(prepared(tmp_path), free_port())
+    del config["tenant_id"]
+    (tmp_path / "azure.json").write_text(json.dumps(config))
+
+    process = start(tmp_path / "azure.json")
+    assert process.wait(timeout=START_SECONDS) == 1
+    assert (tmp_path / "stderr").read_text() == "the configuration lacks 'tenant_id'\n"
