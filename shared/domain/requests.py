@@ -21,6 +21,7 @@ _ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
 _CLUSTER = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?")
 _REGISTRY = re.compile(r"[A-Za-z0-9]{5,50}")
 _DATABASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_VOLUME = re.compile(r".*\.[0-9]{2,3}")
 _RUN_ID = re.compile(r"[A-Za-z0-9-]{16,64}")
 
 
@@ -85,7 +86,7 @@ def parse_database(text: object) -> Database:
     """
     if not isinstance(text, str):
         raise BadRequestError("db must be a string: a database name such as core_nt")
-    segments = text.removeprefix("blast-db/").strip("/").split("/")
+    segments = text.removeprefix("blast-db/").removesuffix("/").split("/")
     if not 1 <= len(segments) <= 3 or not all(_DATABASE.fullmatch(part) for part in segments):  # noqa: PLR2004
         raise BadRequestError(
             f"db {text[:80]!r} is not a database name: letters, digits, '.', '_' and '-', as in core_nt or "
@@ -94,6 +95,8 @@ def parse_database(text: object) -> Database:
     if any(".." in part for part in segments):
         raise BadRequestError(f"db {text[:80]!r} must not contain '..'")
     name = segments[-1]
+    if _VOLUME.fullmatch(name):
+        raise BadRequestError(f"db {name!r} is a volume, whose files are another database's; name that one")
     custom = segments[:-1] == ["custom_db"]
     folder = "/".join(segments if custom else segments[:-1]) or name
     return Database(name=name, folder=folder)
