@@ -21,6 +21,7 @@ from .ranged import Ranged
 from .releasing import release
 from .reporting import Reporter, Subject, log
 from .settings import Settings, parse_settings, termination_log
+from .space import disk_full
 from .warming import warm
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ All values come from the environment; WARMUP_BLOB_ENDPOINT is required:
 
 Exit codes: 0 ready, 2 wrong usage, 10 bad manifest, 11 disk full, 12 no identity, 13 access denied,
 14 blob not found, 15 blob changed, 16 damaged, 17 deadline, 18 busy, 19 interrupted, 20 network,
-21 throttled, 22 storage closed, 23 role missing, 1 the agent's own fault.
+21 throttled, 22 storage closed, 23 role missing, 24 certificate not trusted, 1 the agent's own fault.
 """
 
 
@@ -57,15 +58,28 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         return _refused(environ, error)
     look = _prepare(settings, manifest)
     try:
-        look.reporter.ready(_look(look))
+        look.reporter.ready(_named(look))
     except AgentError as error:
         look.reporter.failed(error)
         return error.exit_code
-    except Exception as error:  # noqa: BLE001 - whatever it is, it must reach the report
-        traceback.print_exc()
-        look.reporter.failed(Internal(f"{type(error).__name__}: {error}"))
-        return Internal.exit_code
     return 0
+
+
+def _named(look: Look) -> str | None:
+    """Look, and give whatever goes wrong a name: it must reach the report."""
+    try:
+        return _look(look)
+    except AgentError:
+        raise
+    except OSError as error:
+        raise disk_full(error, "what the agent notes down") or _unforeseen(error) from error
+    except Exception as error:
+        raise _unforeseen(error) from error
+
+
+def _unforeseen(error: Exception) -> Internal:
+    traceback.print_exc()
+    return Internal(f"{type(error).__name__}: {error}")
 
 
 def _look(look: Look) -> str | None:
@@ -156,6 +170,9 @@ def _parse_arguments(arguments: Sequence[str]) -> dict[str, str]:
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
+    # Once is enough: a second one must not disturb the farewell.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     raise Interrupted(f"stopped by {signal.Signals(number).name}")
 
 

@@ -6,6 +6,7 @@ digests count, which are looked at when it has ended. It is told nothing secret:
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -63,7 +64,8 @@ class Azcopy:
                     f"azcopy cannot fetch {file.blob!r} as {file.name!r}", "use the engine ranged"
                 )
             if not self._is_whole(file):
-                self._places.ledger(name).unlink(missing_ok=True)
+                self._places.staged(name).unlink(missing_ok=True)
+                self._places.ledger(name).write_bytes(_note(file))
                 folders[folder].append(name)
         for folder, names in folders.items():
             self._run(self._command(program, folder, names), lambda: watch(self._counts(files)))
@@ -71,9 +73,12 @@ class Azcopy:
         watch(self._counts(files))
 
     def _is_whole(self, file: File) -> bool:
-        """Azcopy gives a file its name when it is complete; one with a ledger is the other engine's."""
+        """Azcopy gives a file its name when it is complete; the note says that it is of this blob."""
         found = stat_of(self._places.staged(file.name))
-        return bool(found and found.st_size == file.size and not stat_of(self._places.ledger(file.name)))
+        note = self._places.ledger(file.name)
+        return bool(
+            found and found.st_size == file.size and note.exists() and note.read_bytes() == _note(file)
+        )
 
     def _command(self, program: str, folder: str, names: list[str]) -> list[str]:
         endpoint = self._account.endpoint
@@ -160,6 +165,11 @@ def _program(settings: Settings) -> str:
     )
     log(quoted(answer.stdout))
     return program
+
+
+def _note(file: File) -> bytes:
+    """In the place of a ledger: which blob azcopy was told to fetch."""
+    return hashlib.sha256(f"azcopy\n{file.blob}\n{file.size}\n{file.etag}".encode()).digest()
 
 
 def _buffer_gb() -> float:

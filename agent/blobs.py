@@ -25,6 +25,7 @@ from .errors import (
     RoleMissing,
     StorageClosed,
     Throttled,
+    Untrusted,
     quoted,
 )
 from .manifest import File, etag_of
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 API_VERSION = "2021-12-02"
 # Between two reads, not for a whole answer: a slow wire is not a hanging one.
-READ_TIMEOUT_SECONDS = 30.0
+READ_TIMEOUT_SECONDS = 10.0
 CHUNK_BYTES = 256 * 1024
 # Small enough that a killed agent loses little, large enough for 16 Gbit/s at 1 ms over 16 connections.
 RECEIVE_BUFFER_BYTES = 256 * 1024
@@ -97,9 +98,8 @@ class BlobReader:
     def __init__(self, account: Account) -> None:
         self._account = account
         self._connection: http.client.HTTPConnection | None = None
-        self._buffer = memoryview(bytearray(CHUNK_BYTES))
 
-    def read(self, file: File, wanted: Range, sink: Callable[[memoryview], None]) -> None:
+    def read(self, file: File, wanted: Range, sink: Callable[[bytes], None]) -> None:
         """Hand the bytes of `wanted` to `sink`, chunk by chunk, in order.
 
         Raises:
@@ -175,17 +175,18 @@ class BlobReader:
         return self._connection
 
     def _drain(
-        self, file: File, length: int, response: http.client.HTTPResponse, sink: Callable[[memoryview], None]
+        self, file: File, length: int, response: http.client.HTTPResponse, sink: Callable[[bytes], None]
     ) -> None:
         left = length
         while left:
-            count = response.readinto(self._buffer[: min(left, CHUNK_BYTES)])
-            if not count:
+            # One system call at most: what came before a reset is kept, however little.
+            chunk = response.read1(min(left, CHUNK_BYTES))
+            if not chunk:
                 raise Network(f"{file.blob}: the answer ended {left} bytes early")
-            sink(self._buffer[:count])
-            left -= count
+            sink(chunk)
+            left -= len(chunk)
         # An answer that was read to its end leaves the connection ready for the next request.
-        response.read()
+        response.close()
 
     def _refuse(self, file: File, response: http.client.HTTPResponse) -> None:
         try:
@@ -255,10 +256,7 @@ def _check_etag(file: File, response: http.client.HTTPResponse) -> None:
         raise Changed(f"{file.blob}: the blob was replaced since the database was described (ETag {given!r})")
 
 
-def _network(file: File, error: BaseException) -> Network:
+def _network(file: File, error: BaseException) -> AgentError:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return Network(
-            f"{file.blob}: the account's certificate is not trusted: {quoted(str(error))}",
-            remedy="name the certificate authority in SSL_CERT_FILE",
-        )
+        return Untrusted(f"{file.blob}: the account's certificate is not trusted: {quoted(str(error))}")
     return Network(f"{file.blob}: {type(error).__name__}: {quoted(str(error))}")

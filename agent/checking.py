@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .errors import Damaged
@@ -11,9 +12,11 @@ from .surveying import remembered, stat_of, survey
 from .verifying import Question, database_digest, hash_files, vouched_for
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from .looking import Look
+    from .manifest import File
+    from .records import Record
 
 # An error names so many files; the log need not hold a thousand.
 NAMED_FILES = 3
@@ -51,16 +54,32 @@ def verify(look: Look) -> str:
 
 
 def _read_everything(look: Look) -> str:
-    questions = [Question(file=file, path=look.places.published(file.name)) for file in look.manifest.files]
+    known = remembered(look.places)
+    questions = [
+        Question(file=_as_present(file, known), path=look.places.published(file.name))
+        for file in look.manifest.files
+    ]
     whole = [question for question in questions if _size(question) == question.file.size]
     hashed = hash_files(whole, look.reporter.progress)
-    known = remembered(look.places)
-    right = {q.file.name for q in whole if vouched_for(q.file, hashed[q.file.name], known)}
+    right = {
+        q.file.name for q in whole if vouched_for(q.file, hashed[q.file.name], known.get(q.file.name, ()))
+    }
     wrong = [file.name for file in look.manifest.files if file.name not in right]
     if wrong:
         forget(look.places.private, set(wrong))
     _refuse(look, wrong, "missing or damaged")
     return database_digest(look.manifest.files, {name: hashed[name].digest for name in right})
+
+
+def _as_present(file: File, known: Mapping[str, Sequence[Record]]) -> File:
+    """A shared file may rightly be newer than this database's: then that is what it is held against."""
+    records = [
+        record for record in known.get(file.name, ()) if file.shared and record.modified > file.modified
+    ]
+    if not records:
+        return file
+    newest = max(records, key=lambda record: record.modified)
+    return replace(file, size=newest.size, etag=newest.etag, md5=None)
 
 
 def _size(question: Question) -> int | None:

@@ -103,6 +103,8 @@ class Crew(Generic[Task]):
         Raises:
             AgentError: the first one that a worker, or `watch`, raised.
         """
+        if not self._tasks:
+            return
         for process in self._processes:
             process.start()
         try:

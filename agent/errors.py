@@ -19,6 +19,7 @@ Every error says in its message what happened, and to what; `remedy` says what t
         ├── DeadlinePassed 17  copying took longer than allowed
         ├── Busy           18  another agent works on this database on this node
         ├── Interrupted    19  told to stop (SIGTERM, SIGINT)
+        ├── Untrusted      24  the account shows a certificate that nobody here vouches for
         └── Internal        1  a fault of the agent's own
 
 Exit code 0 means ready, 2 a wrong command line.
@@ -167,6 +168,14 @@ class Interrupted(WillNotPass):
     kind = "interrupted"
     exit_code = 19
     remedy = "start the warm-up again: it continues where it stopped"
+
+
+class Untrusted(WillNotPass):
+    """The account's certificate is signed by nobody that is known here."""
+
+    kind = "network"
+    exit_code = 24
+    remedy = "name the certificate authority in SSL_CERT_FILE"
 
 
 class Internal(WillNotPass):

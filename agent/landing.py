@@ -69,12 +69,12 @@ class Landing:
         self._digest, self.written = hashlib.sha256(), 0
         return False
 
-    def take(self, chunk: memoryview) -> None:
+    def take(self, chunk: bytes) -> None:
         """Put the next bytes where they belong."""
         self._hand.shift.check()
         self._hand.tally.add(self._hand.shift.worker, "fetched", len(chunk))
         with self._writing(len(chunk)):
-            _write_all(self._descriptor, chunk, self._block.start + self.written)
+            _write_all(self._descriptor, memoryview(chunk), self._block.start + self.written)
         self._digest.update(chunk)
         self.written += len(chunk)
         if self.left:

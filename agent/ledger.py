@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 BLOCK_BYTES = 8 * 1024 * 1024
 RECORD = struct.Struct("<Q32s")
 HEAD_BYTES = 64
-NO_DIGEST = bytes(32)
+DIGEST_BYTES = 32
+NO_DIGEST = bytes(DIGEST_BYTES)
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -64,6 +65,20 @@ def file_digest(block_digests: list[bytes]) -> str:
     return hashlib.sha256(b"".join(block_digests)).hexdigest()
 
 
+def sealed_digests(path: Path, file: File) -> list[bytes] | None:
+    """The digests of all blocks; None as long as one is missing, or if the ledger is of another blob."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    blob, _ = _head(file)
+    records = content[HEAD_BYTES:]
+    if content[:DIGEST_BYTES] != blob or len(records) != RECORD.size * len(blocks_of(file)):
+        return None
+    digests = [digest for _, digest in RECORD.iter_unpack(records)]
+    return None if NO_DIGEST in digests else digests
+
+
 class Ledger:
     """The ledger of one staged file. Several processes may write to it, each to blocks of its own."""
 
@@ -73,10 +88,10 @@ class Ledger:
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         head = os.pread(self._descriptor, HEAD_BYTES, 0)
         blob, boot = _head(file)
-        if head[:32] != blob:
+        if head[:DIGEST_BYTES] != blob:
             os.ftruncate(self._descriptor, 0)
             os.ftruncate(self._descriptor, HEAD_BYTES + RECORD.size * len(blocks_of(file)))
-        elif head[32:] != boot:
+        elif head[DIGEST_BYTES:] != boot:
             self._forget_incomplete()
         os.pwrite(self._descriptor, blob + boot, 0)
 
@@ -103,12 +118,6 @@ class Ledger:
     def seal(self, index: int, digest: bytes) -> None:
         """The whole block is in the file."""
         self._write(index, Block(file=self._file, index=index).length, digest)
-
-    def digests(self) -> list[bytes] | None:
-        """The digests of all blocks, or None as long as one is missing."""
-        found = [self.mark(block.index).digest for block in blocks_of(self._file)]
-        complete = [digest for digest in found if digest is not None]
-        return complete if len(complete) == len(found) else None
 
     def _write(self, index: int, written: int, digest: bytes) -> None:
         os.pwrite(self._descriptor, RECORD.pack(written, digest), _offset(index))

@@ -59,6 +59,21 @@ class Places:
         """Which blocks of the staged file have landed."""
         return self.ledgers / name
 
+    def count_start(self) -> int:
+        """Note that copying starts, and say how often it has since a generation was last published."""
+        starts = self._starts.stat().st_size + 1 if self._starts.exists() else 1
+        with self._starts.open("a", encoding="ascii") as stream:
+            stream.write(".")
+        return starts
+
+    def forget_starts(self) -> None:
+        """A generation is published."""
+        self._starts.unlink(missing_ok=True)
+
+    @property
+    def _starts(self) -> Path:
+        return self.private / "starts"
+
     def prepare(self) -> None:
         """Create the folders."""
         for folder in (self.staging, self.ledgers, self.shared):

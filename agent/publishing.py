@@ -49,6 +49,7 @@ def publish(manifest: Manifest, places: Places, marker: Marker) -> None:
         sync_folder(places.directory)
         write_marker(places.private, marker)
     keep_receipts(places.private, ())
+    places.forget_starts()
     give_back(places)
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .blobs import CHUNK_BYTES, Account, BlobReader
+from .blobs import Account, BlobReader
 from .crew import Crew, Shift, crew_size
 from .errors import MayPass, Network, Throttled
 from .landing import Hand, Landing
@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 MOST_CONNECTIONS = 32
 # Of the missing bytes: what a kill may waste, asked for and not yet marked, over all connections.
 WASTE = 0.01
+# Beyond this an agent that is killed all the time would crawl, and waste nothing that counts.
+MOST_HALVINGS = 6
+# Smaller requests cost more in headers and turns than they save.
+SMALLEST_REQUEST_BYTES = 16 * 1024
+# Many small files are bound by turns, not by bytes.
+LEAST_CONNECTIONS = 8
 FIRST_PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 30.0
 # With the pauses above: about five minutes in which not one byte of a block arrives.
@@ -40,8 +46,8 @@ class Ranged:
         self._account = account
         self._places = places
         self._pace = pace_for(ceiling_bytes_per_second)
-        self._size = crew_size(connections_within(ceiling_bytes_per_second, MOST_CONNECTIONS))
-        self._tally = Tally(self._size.workers)
+        self._most = crew_size(connections_within(ceiling_bytes_per_second, MOST_CONNECTIONS)).workers
+        self._tally = Tally(self._most)
         self._request_bytes = BLOCK_BYTES
         self._of_thread = threading.local()
 
@@ -50,10 +56,12 @@ class Ranged:
 
         Safe to repeat after any end: blocks that landed are hashed, not fetched again.
         """
-        blocks = [block for file in files for block in self._open(file)]
+        blocks = [block for file in files for block in blocks_of(file)]
+        missing = sum(self._open(file) for file in files)
+        effort = effort_for(missing, self._places.count_start(), self._most)
+        self._request_bytes = effort.request_bytes
         self._tally.clear("landed")
-        self._request_bytes = request_bytes(sum(block.length for block in blocks), self._size.workers)
-        crew = Crew(blocks, self._fetch, self._size)
+        crew = Crew(blocks, self._fetch, crew_size(effort.connections))
 
         def report() -> None:
             unfinished = {blocks[index].file.name for index in crew.unfinished()}
@@ -62,11 +70,11 @@ class Ranged:
         crew.run(report)
         report()
 
-    def _open(self, file: File) -> list[Block]:
-        # The ledger must speak of this blob before several workers open it at once.
-        with Ledger(self._places.ledger(file.name), file):
+    def _open(self, file: File) -> int:
+        """Prepare the staged file and its ledger before several workers open them; bytes still to fetch."""
+        with Ledger(self._places.ledger(file.name), file) as ledger:
             allocate(file, self._places)
-        return blocks_of(file)
+            return file.size - sum(ledger.mark(block.index).written for block in blocks_of(file))
 
     def _fetch(self, block: Block, shift: Shift) -> None:
         with self._landing(block, shift) as landing:
@@ -122,12 +130,26 @@ class Patience:
         return pause * random.uniform(0.5, 1.0)  # noqa: S311 - spreads requests, hides nothing
 
 
-def request_bytes(missing: int, workers: int) -> int:
-    """How much to ask for at once, so that a kill wastes little.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effort:
+    """How many ask at once, and for how much."""
 
-    >>> request_bytes(292_365_689_731, 32) == BLOCK_BYTES
+    connections: int
+    request_bytes: int
+
+
+def effort_for(missing: int, starts: int, most_connections: int) -> Effort:
+    """As much as can be asked for at once without a kill wasting more than its share.
+
+    Each look that ends early halves the share of the next: however often an agent is killed, all of it
+    together stays below twice the share of the first.
+
+    >>> effort_for(292_365_689_731, 1, 32).request_bytes == BLOCK_BYTES
     True
-    >>> request_bytes(100_000_000, 8) == CHUNK_BYTES
-    True
+    >>> effort_for(18_000_000, 1, 32)
+    Effort(connections=8, request_bytes=22500)
     """
-    return max(CHUNK_BYTES, min(BLOCK_BYTES, int(missing * WASTE / workers)))
+    wasted = int(missing * WASTE / 2 ** min(starts - 1, MOST_HALVINGS))
+    connections = min(most_connections, max(LEAST_CONNECTIONS, wasted // SMALLEST_REQUEST_BYTES))
+    request = max(SMALLEST_REQUEST_BYTES, min(BLOCK_BYTES, wasted // connections))
+    return Effort(connections=connections, request_bytes=request)

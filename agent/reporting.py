@@ -10,6 +10,7 @@ import json
 import sys
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -85,7 +86,7 @@ class Reporter:
         """What the engine has done so far; said when it is time to."""
         self._progress.follow(counts)
         now = time.monotonic()
-        self._window.append((now, self._progress.landed))
+        self._window.append((now, self._progress.fetched))
         while now - self._window[0][0] > RATE_SECONDS:
             self._window.popleft()
         if now - self._said >= EVERY_SECONDS:
@@ -110,13 +111,14 @@ class Reporter:
         text = json.dumps(document, ensure_ascii=True, separators=(",", ":"))
         sys.stdout.write(f'{{"report":{text}}}\n')
         sys.stdout.flush()
-        if self._file:
-            beside = self._file.with_name(self._file.name + ".new")
-            beside.write_text(text, encoding="utf-8")
-            beside.replace(self._file)
-        # By hand on a node there is none, and none is made.
-        if self._termination_log.exists():
-            self._termination_log.write_text(text, encoding="utf-8")
+        # A full disk must not silence the log. By hand on a node there is no termination log: none is made.
+        with suppress(OSError):
+            if self._termination_log.exists():
+                self._termination_log.write_text(text, encoding="utf-8")
+            if self._file:
+                beside = self._file.with_name(self._file.name + ".new")
+                beside.write_text(text, encoding="utf-8")
+                beside.replace(self._file)
 
     def _document(self) -> dict[str, Any]:
         subject, progress = self._subject, self._progress

@@ -6,6 +6,7 @@ No byte is read here: a thousand files are looked at in milliseconds. What is in
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -47,7 +48,7 @@ def survey(manifest: Manifest, places: Places) -> Survey:
     missing: list[File] = []
     for file in manifest.files:
         published = stat_of(places.published(file.name))
-        known = [record for record in memory if _may_stand_for(record, file)]
+        known = [record for record in memory.get(file.name, ()) if _may_stand_for(record, file)]
         if record := _agreeing(known, published):
             sound.append(record)
         elif record := _agreeing(known, stat_of(places.staged(file.name))):
@@ -59,11 +60,14 @@ def survey(manifest: Manifest, places: Places) -> Survey:
     return Survey(sound=tuple(sound), staged=tuple(staged), doubtful=tuple(doubtful), missing=tuple(missing))
 
 
-def remembered(places: Places) -> tuple[Record, ...]:
-    """All records that may speak of files of this database."""
+def remembered(places: Places) -> dict[str, list[Record]]:
+    """By name, all records that may speak of files of this database."""
     marker = read_marker(places.private)
     published = marker.records if marker else ()
-    return (*published, *read_receipts(places.private), *read_receipts(places.shared))
+    memory: dict[str, list[Record]] = defaultdict(list)
+    for record in (*published, *read_receipts(places.private), *read_receipts(places.shared)):
+        memory[record.name].append(record)
+    return memory
 
 
 def stat_of(path: Path) -> os.stat_result | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from .blobs import Range
 from .crew import Crew, Shift, crew_size
-from .ledger import Block, Ledger, blocks_of, file_digest
+from .ledger import DIGEST_BYTES, Block, blocks_of, file_digest, sealed_digests
 from .manifest import MD5_BYTES
 from .records import Record, add_receipts, record_of
 from .tally import Counts, Tally
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 # Hashing is bound by cores and disk: more threads than this per node only compete with searches.
 MOST_WORKERS = 16
 READ_BYTES = 1024 * 1024
-DIGEST_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,10 +137,7 @@ def _hash_blocks(questions: Sequence[Question], watch: Callable[[Counts], None])
 
 
 def _landed_digest(file: File, places: Places) -> str | None:
-    if not places.ledger(file.name).exists():
-        return None
-    with Ledger(places.ledger(file.name), file) as ledger:
-        digests = ledger.digests()
+    digests = sealed_digests(places.ledger(file.name), file)
     return None if digests is None else file_digest(digests)
 
 

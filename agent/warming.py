@@ -81,9 +81,11 @@ def _settle_doubts(look: Look, found: Survey) -> Survey:
     sound = [
         record_of(question.file, hashed[question.file.name].digest, question.path.stat())
         for question in questions
-        if vouched_for(question.file, hashed[question.file.name], known)
+        if vouched_for(question.file, hashed[question.file.name], known[question.file.name])
     ]
-    add_receipts(look.places.private, sound)
+    shared = {file.name for file in found.doubtful if file.shared}
+    add_receipts(look.places.private, [record for record in sound if record.name not in shared])
+    add_receipts(look.places.shared, [record for record in sound if record.name in shared])
     return found.settled(tuple(sound))
 
 

@@ -198,6 +198,7 @@ class _Handler(BaseHTTPRequestHandler):
     def setup(self) -> None:
         # Bytes in a buffer count as served: keep the buffer small, or kills look more wasteful than they are.
         self.request.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, PIECE_BYTES)
+        self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         super().setup()
 
     def do_HEAD(self) -> None:

@@ -1,0 +1,235 @@
+"""A node is warmed, looked at again, damaged, updated and released, over a real server."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from testkit.sample_database import contents, put_database
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from testkit.blob_server import BlobServer
+    from testkit.warm_node import WarmNode
+
+
+def truncate(blast: Path) -> None:
+    os.truncate(blast / "core_nt.01.nsq", 4096)
+
+
+def empty(blast: Path) -> None:
+    (blast / "core_nt.01.nsq").write_bytes(b"")
+
+
+def remove(blast: Path) -> None:
+    (blast / "core_nt.01.nsq").unlink()
+
+
+def overwrite(blast: Path) -> None:
+    with (blast / "core_nt.01.nsq").open("r+b") as stream:
+        stream.seek(5_000_000)
+        stream.write(b"\0" * 4096)
+
+
+def swap(blast: Path) -> None:
+    (blast / "core_nt.00.nsq").rename(blast / "aside")
+    (blast / "core_nt.01.nsq").rename(blast / "core_nt.00.nsq")
+    (blast / "aside").rename(blast / "core_nt.01.nsq")
+
+
+def damage_in_the_middle_with_its_time_put_back(blast: Path) -> None:
+    path = blast / "core_nt.01.nsq"
+    before = path.stat()
+    overwrite(blast)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_a_cold_node_gets_every_byte(node: WarmNode, server: BlobServer) -> None:
+    outcome = node.look(server.manifest("core_nt"))
+
+    assert outcome.exit_code == 0
+    assert node.files() == contents(server, "core_nt")
+    assert server.served_bytes == sum(map(len, node.files().values()))
+
+
+def test_a_second_look_asks_the_account_for_nothing(node: WarmNode, server: BlobServer) -> None:
+    first = node.look(server.manifest("core_nt"))
+    server.forget()
+
+    second = node.look(server.manifest("core_nt"))
+
+    assert second.exit_code == 0
+    assert server.requests == []
+    assert second.last["digest"] == first.last["digest"]
+    assert second.last["bytes_fetched"] == second.last["files_fetched"] == 0
+
+
+@pytest.mark.parametrize("harm", [truncate, empty, remove, overwrite])
+def test_a_harmed_file_is_fetched_again_and_no_other(
+    node: WarmNode, server: BlobServer, harm: Callable[[Path], None]
+) -> None:
+    node.look(server.manifest("core_nt"))
+    server.forget()
+
+    harm(node.blast)
+    outcome = node.look(server.manifest("core_nt"))
+
+    assert outcome.exit_code == 0
+    assert node.files() == contents(server, "core_nt")
+    assert dict(server.served) == {"core_nt/core_nt.01.nsq": 9_000_000}
+    assert outcome.last["files_fetched"] == 1
+
+
+def test_swapped_files_are_both_fetched_again(node: WarmNode, server: BlobServer) -> None:
+    node.look(server.manifest("core_nt"))
+    server.forget()
+
+    swap(node.blast)
+    node.look(server.manifest("core_nt"))
+
+    assert node.files() == contents(server, "core_nt")
+    assert set(server.served) == {"core_nt/core_nt.00.nsq", "core_nt/core_nt.01.nsq"}
+
+
+def test_a_touched_file_is_read_but_not_fetched(node: WarmNode, server: BlobServer) -> None:
+    node.look(server.manifest("core_nt"))
+    server.forget()
+
+    os.utime(node.blast / "core_nt.00.nsq")
+    os.utime(node.blast / "taxdb.btd")
+    outcome = node.look(server.manifest("core_nt"))
+
+    assert outcome.exit_code == 0
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("harm", [truncate, empty, remove, overwrite, swap])
+def test_check_sees_harm_without_a_request(
+    node: WarmNode, server: BlobServer, harm: Callable[[Path], None]
+) -> None:
+    node.look(server.manifest("core_nt"))
+    server.forget()
+
+    assert node.look(server.manifest("core_nt"), "--check").exit_code == 0
+    harm(node.blast)
+    outcome = node.look(server.manifest("core_nt"), "--check")
+
+    assert outcome.exit_code == 16
+    assert outcome.error["kind"] == "damaged"
+    assert server.requests == []
+
+
+def test_verify_finds_what_sizes_and_times_hide_and_the_next_look_mends_it(
+    node: WarmNode, server: BlobServer
+) -> None:
+    manifest = server.manifest("core_nt")
+    first = node.look(manifest)
+    server.forget()
+
+    damage_in_the_middle_with_its_time_put_back(node.blast)
+    assert node.look(manifest, "--check").exit_code == 0
+    verified = node.look(manifest, WARMUP_MODE="verify")
+    assert (verified.exit_code, verified.error["kind"]) == (16, "damaged")
+    assert "core_nt.01.nsq" in verified.error["message"]
+    assert server.requests == []
+
+    mended = node.look(manifest)
+    assert mended.exit_code == 0
+    assert dict(server.served) == {"core_nt/core_nt.01.nsq": 9_000_000}
+    assert node.look(manifest, "--verify").last["digest"] == first.last["digest"]
+
+
+def test_verify_on_a_cold_node_copies_nothing(node: WarmNode, server: BlobServer) -> None:
+    outcome = node.look(server.manifest("core_nt"), "--verify")
+
+    assert outcome.exit_code == 16
+    assert node.files() == {}
+    assert server.requests == []
+
+
+def test_a_file_that_is_not_the_databases_is_left_alone(node: WarmNode, server: BlobServer) -> None:
+    node.blast.mkdir()
+    (node.blast / "core_nt.99.nsq").write_bytes(b"somebody else's")
+    (node.blast / "notes.txt").write_bytes(b"mine")
+
+    node.look(server.manifest("core_nt"))
+    node.look(server.manifest("core_nt"), "--release")
+
+    assert node.files() == {
+        "core_nt.99.nsq": b"somebody else's",
+        "notes.txt": b"mine",
+        "taxdb.btd": b"taxa of 2026",
+    }
+
+
+def test_a_database_whose_name_begins_with_anothers_is_another(node: WarmNode, server: BlobServer) -> None:
+    put_database(server, "core_nt_pathogen", volumes=1)
+    node.look(server.manifest("core_nt_pathogen"))
+
+    assert node.look(server.manifest("core_nt"), "--check").exit_code == 16
+    node.look(server.manifest("core_nt"))
+    assert node.files() == contents(server, "core_nt", "core_nt_pathogen")
+
+    node.look(server.manifest("core_nt"), "--release")
+    assert node.files() == contents(server, "core_nt_pathogen")
+    assert node.look(server.manifest("core_nt_pathogen"), "--check").exit_code == 0
+
+
+def test_a_new_generation_replaces_the_old_one_and_what_it_had_more(
+    node: WarmNode, server: BlobServer
+) -> None:
+    put_database(server, "nt", volumes=3)
+    node.look(server.manifest("nt"))
+    for name in [name for name in server.blobs if name.startswith("nt/")]:
+        del server.blobs[name]
+    put_database(server, "nt", volumes=2, seed=2)
+
+    outcome = node.look(server.manifest("nt"))
+
+    assert outcome.exit_code == 0
+    assert node.files() == contents(server, "nt")
+
+
+def test_the_newest_taxonomy_wins_whichever_database_brings_it(node: WarmNode, server: BlobServer) -> None:
+    put_database(server, "old", volumes=1)
+    server.put("core_nt/taxdb.btd", b"taxa of tomorrow", modified="2027-01-01T00:00:00Z")
+
+    node.look(server.manifest("core_nt"))
+    outcome = node.look(server.manifest("old"))
+
+    assert outcome.exit_code == 0
+    assert node.files()["taxdb.btd"] == b"taxa of tomorrow"
+    assert node.look(server.manifest("old"), "--verify").exit_code == 0
+    assert node.look(server.manifest("core_nt"), "--verify").exit_code == 0
+
+
+def test_a_database_may_not_take_over_the_files_of_another(node: WarmNode, server: BlobServer) -> None:
+    node.look(server.manifest("core_nt"))
+    thief = {**server.manifest("core_nt"), "database": "thief"}
+
+    outcome = node.look(thief)
+
+    assert (outcome.exit_code, outcome.error["kind"]) == (10, "bad_manifest")
+    assert node.look(server.manifest("core_nt"), "--check").exit_code == 0
+
+
+def test_nodes_with_the_same_bytes_report_the_same_digest(
+    node: WarmNode, server: BlobServer, tmp_path: Path
+) -> None:
+    other = type(node)(folder=tmp_path / "other", server=server)
+    other.folder.mkdir()
+
+    digests = {each.look(server.manifest("core_nt")).last["digest"] for each in (node, other)}
+
+    assert len(digests) == 1
+
+
+def test_a_thousand_files_are_looked_at_within_the_reports_second(node: WarmNode, server: BlobServer) -> None:
+    for number in range(1000):
+        server.put(f"many/many.{number:04}.nsq", b"%d" % number)
+    node.look(server.manifest("many"))
+
+    assert node.look(server.manifest("many")).last["seconds"] < 1
