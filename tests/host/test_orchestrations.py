@@ -99,7 +99,13 @@ def test_ending_a_parent_leaves_its_child_running(host: RunningHost) -> None:
 def test_an_open_activity_holds_the_end_back(host: RunningHost, payload: str | None) -> None:
     status = host.until(host.start("leave_activity_open", payload), query="?showHistory=true")
     kinds = [event["EventType"] for event in status["historyEvents"]]
-    assert kinds == ["ExecutionStarted", "TimerFired", "TaskCompleted", "ExecutionCompleted"]
+    assert kinds == [
+        "ExecutionStarted",
+        "TimerCreated",
+        "TimerFired",
+        "TaskCompleted",
+        "ExecutionCompleted",
+    ]
     assert "early" in status["output"] or "with an open activity" in status["output"]
 
 

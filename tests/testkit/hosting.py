@@ -46,6 +46,12 @@ class RunningHost:
         self.base = line.split()[1]
 
     @property
+    def rpc(self) -> str:
+        """The origin that the SDK's client calls back on."""
+        binding = self.ask("GET", "/api/client").json
+        return str(binding["rpcBaseUrl"]).removesuffix("/durabletask/")
+
+    @property
     def durable(self) -> str:
         return f"{self.base}/runtime/webhooks/durabletask"
 

@@ -26,6 +26,7 @@ from local.host.protocol.history import parse_time, translate
 _CONTINUATION = "x-ms-continuation-token"
 _STATUSES = frozenset({"Pending", "Running", "Suspended", "ContinuedAsNew", "Canceled"}) | TERMINAL_STATUSES
 _NO_SUCH_INSTANCE = "InstanceId does not match a valid orchestration instance."
+_ALREADY_EXISTS = "DurableTask.Core.Exceptions.OrchestrationAlreadyExistsException"
 _BAD_ARGUMENT = "System.ArgumentException"
 
 
@@ -133,7 +134,7 @@ class Management:
             shown = Shown(input=show_input, output=_flag(query, "showHistoryOutput"))
             body["historyEvents"] = history_body(translate(events, identity, played=True), shown)
         if not view.is_over:
-            return answers.json_answer(body, 202, {"location": str(request.url), "retry-after": "5"})
+            return answers.json_answer(body, 202, {"location": _as_received(request), "retry-after": "5"})
         hides_failure = not _flag(query, "returnInternalServerErrorOnFailure")
         return answers.json_answer(body, 200 if hides_failure or view.status != "Failed" else 500)
 
@@ -239,7 +240,7 @@ class Management:
         except AlreadyExistsError as error:
             message = "A non-terminal instance with this instance ID already exists."
             text = texts.already_exists(error.status)
-            return answers.exception(409, message, text, "System.InvalidOperationException")
+            return answers.exception(409, message, text, _ALREADY_EXISTS)
         await self._committed()
         return self._links(request, start.instance_id)
 
@@ -256,9 +257,14 @@ class Management:
         await run_in_threadpool(self._commit)
 
 
+def _as_received(request: Request) -> str:
+    path, query = request.scope["raw_path"].decode(), request.scope["query_string"].decode()
+    return f"{request.url.scheme}://{request.url.netloc}{path}{'?' if query else ''}{query}"
+
+
 def _rewind(request: Request, view: InstanceView | None) -> Response:
     if view is None:
-        text = f'No orchestration with instance ID "{request.path_params["id"]}" found.'
+        text = f'No orchestration with instance ID "${request.path_params["id"]}" found.'
         return answers.json_answer(text, 404)
     if view.status != "Failed":
         text = (

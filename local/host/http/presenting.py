@@ -32,6 +32,7 @@ _DROPPED_BY_TYPE = {
     EventType.TASK_SCHEDULED: {"Version"},
     EventType.SUB_ORCHESTRATION_CREATED: {"Version"},
 }
+_MERGED = {EventType.TASK_SCHEDULED, EventType.SUB_ORCHESTRATION_CREATED}
 _COMPLETING = {
     EventType.TASK_COMPLETED,
     EventType.TASK_FAILED,
@@ -68,11 +69,10 @@ def history_body(history: Sequence[Event], shown: Shown) -> list[dict[str, Any]]
     """Give the history as callers see it: what was scheduled is merged into what completed it."""
     scheduled = {event["EventId"]: event for event in history if event["EventId"] >= 0}
     completed = {event["TaskScheduledId"] for event in history if "TaskScheduledId" in event}
-    fired = {event["TimerId"] for event in history if "TimerId" in event}
     body = []
     for event in history:
         kind = EventType(event["EventType"])
-        is_merged = event["EventId"] in (fired if kind is EventType.TIMER_CREATED else completed)
+        is_merged = kind in _MERGED and event["EventId"] in completed
         if kind not in _HIDDEN and not is_merged:
             body.append(_shown(event, scheduled, shown))
     return body
@@ -108,14 +108,13 @@ def _shown(event: Event, scheduled: Mapping[int, Event], shown: Shown) -> dict[s
 
 
 def _origin(scheduled: Event) -> dict[str, Any]:
-    origin = {
+    instance = {"InstanceId": scheduled["InstanceId"]} if "InstanceId" in scheduled else {}
+    return {
         "ScheduledTime": scheduled["Timestamp"].removesuffix("Z") + "+00:00",
         "FunctionName": scheduled["Name"],
+        **instance,
         "Input": None,
     }
-    if scheduled["EventType"] == EventType.SUB_ORCHESTRATION_CREATED:
-        origin["InstanceId"] = scheduled["InstanceId"]
-    return origin
 
 
 def _to_the_second(moment: datetime) -> str:
