@@ -36,7 +36,7 @@ def test_a_token_of_another_key_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_unsigned_token_is_refused(tmp_path: Path) -> None:
-    token = jwt.encode({"oid": "object", "aud": AUDIENCE}, None, algorithm="none")
+    token = jwt.encode({"oid": "object", "aud": AUDIENCE}, "", algorithm="none")
 
     with pytest.raises(InvalidTokenError):
         tenant(tmp_path).check(token, {AUDIENCE})
