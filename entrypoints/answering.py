@@ -1,6 +1,5 @@
 """From what a door says to an HTTP answer: JSON always, an `error` sentence for whatever went wrong.
 
-Refused
 ├── 400  BadRequestError, from the parsers
 ├── 401, 403  who calls, and what they may
 ├── 404, 409, 413  what was asked for
@@ -44,7 +43,7 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-class RefusedError(Exception):
+class ShutDoorError(Exception):
     """A door stays shut: the status, and a sentence that says what to do."""
 
     def __init__(self, status: int, sentence: str) -> None:
@@ -59,7 +58,7 @@ async def respond(door: Awaitable[Answer]) -> func.HttpResponse:
         answer = await door
     except BadRequestError as bad:
         answer = _error(400, str(bad))
-    except RefusedError as refused:
+    except ShutDoorError as refused:
         answer = _error(refused.status, str(refused))
     except PassingError as passing:
         answer = _error(503, f"{passing}; try again in a moment")
@@ -69,11 +68,11 @@ async def respond(door: Awaitable[Answer]) -> func.HttpResponse:
     return _sent(answer)
 
 
-def refused(refusal: Refusal) -> RefusedError:
+def refused(refusal: Refusal) -> ShutDoorError:
     """Turn a port's refusal into an answer's status."""
     if refusal.reason in _NOT_FOUND:
-        return RefusedError(404, refusal.sentence)
-    return RefusedError(403 if refusal.reason in _FORBIDDEN else 409, refusal.sentence)
+        return ShutDoorError(404, refusal.sentence)
+    return ShutDoorError(403 if refusal.reason in _FORBIDDEN else 409, refusal.sentence)
 
 
 def read_body(request: func.HttpRequest) -> object:
@@ -81,11 +80,11 @@ def read_body(request: func.HttpRequest) -> object:
 
     Raises:
         BadRequestError: when it is no JSON in UTF-8.
-        RefusedError: 413 when it is too long.
+        ShutDoorError: 413 when it is too long.
     """
     raw = request.get_body()
     if len(raw) > MAX_BODY_BYTES:
-        raise RefusedError(413, f"the body has {len(raw)} bytes; at most {MAX_BODY_BYTES} are read")
+        raise ShutDoorError(413, f"the body has {len(raw)} bytes; at most {MAX_BODY_BYTES} are read")
     if request.headers.get("content-encoding", "").strip().lower() not in _PLAIN_ENCODINGS:
         raise BadRequestError("the body is compressed; send it plain (no Content-Encoding)")
     try:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import azure.functions as func
 
-from entrypoints.answering import RefusedError
+from entrypoints.answering import ShutDoorError
 from shared.domain.callers import Caller, Permissions, Stranger
 from shared.domain.model import Cluster
 from shared.ports import Callers, PassingError
@@ -27,32 +27,32 @@ class Gate:
     development_bypass: bool
 
     async def reader(self, request: func.HttpRequest) -> Caller:
-        """Return who calls, if they may look; else raise RefusedError 401 or 403, or PassingError."""
+        """Return who calls, if they may look; else raise ShutDoorError 401 or 403, or PassingError."""
         caller = await self._caller(request)
         if not self.permissions.may_read(caller):
-            raise RefusedError(403, f"reading needs the app role {self.permissions.reader_role!r}")
+            raise ShutDoorError(403, f"reading needs the app role {self.permissions.reader_role!r}")
         return caller
 
     async def operator(self, request: func.HttpRequest) -> Caller:
         """Return who calls, if they may start, cancel and release; else raise as `reader` does."""
         caller = await self._caller(request)
         if not self.permissions.may_operate(caller):
-            raise RefusedError(403, f"this needs the app role {self.permissions.operator_role!r}")
+            raise ShutDoorError(403, f"this needs the app role {self.permissions.operator_role!r}")
         return caller
 
     def admit_cluster(self, cluster: Cluster) -> None:
-        """Raise RefusedError 403 unless the cluster is on the allow-list."""
+        """Raise ShutDoorError 403 unless the cluster is on the allow-list."""
         if not self.permissions.covers_cluster(cluster):
-            raise RefusedError(
+            raise ShutDoorError(
                 403,
                 f"cluster {cluster.name!r} is not one that this app may touch; an administrator adds "
                 "subscription/group/name to ALLOWED_CLUSTERS",
             )
 
     def admit_account(self, name: str) -> None:
-        """Raise RefusedError 403 unless the storage account is on the allow-list."""
+        """Raise ShutDoorError 403 unless the storage account is on the allow-list."""
         if not self.permissions.covers_account(name):
-            raise RefusedError(
+            raise ShutDoorError(
                 403,
                 f"storage account {name!r} is not one that this app may touch; an administrator adds it "
                 "to ALLOWED_STORAGE_ACCOUNTS",
@@ -67,7 +67,7 @@ class Gate:
         if self.development_bypass and token in ("", BYPASS_TOKEN):
             return self._developer()
         if not token or self.callers is None:
-            raise RefusedError(401, "sign in: an Entra ID bearer token is required")
+            raise ShutDoorError(401, "sign in: an Entra ID bearer token is required")
         found = self.callers.recognise(token)
         if found is None:
             await asyncio.to_thread(self.callers.learn)
@@ -75,7 +75,7 @@ class Gate:
         if found is None:
             raise PassingError("the tenant's signing keys cannot be read now")
         if isinstance(found, Stranger):
-            raise RefusedError(401, f"the token is not accepted: {found.why}; sign in again")
+            raise ShutDoorError(401, f"the token is not accepted: {found.why}; sign in again")
         return found
 
 
@@ -83,7 +83,7 @@ def _bearer(request: func.HttpRequest) -> str:
     header: str = request.headers.get("authorization", "")
     scheme, _, token = header.strip().partition(" ")
     if scheme and scheme.lower() != "bearer":
-        raise RefusedError(401, "only bearer tokens are accepted")
+        raise ShutDoorError(401, "only bearer tokens are accepted")
     if len(token) > _MAX_TOKEN:
-        raise RefusedError(401, "the token is too long to be one of Entra ID's")
+        raise ShutDoorError(401, "the token is too long to be one of Entra ID's")
     return token.strip()

@@ -9,7 +9,7 @@ import azure.durable_functions as df
 import azure.functions as func
 
 from entrypoints import presenting
-from entrypoints.answering import Answer, RefusedError, read_body, refused
+from entrypoints.answering import Answer, ShutDoorError, read_body, refused
 from entrypoints.authorising import Gate
 from entrypoints.binding import bind_hub_door
 from entrypoints.claiming import Bid, claim_databases
@@ -62,7 +62,7 @@ async def cancel_warmup(req: func.HttpRequest, hub: TaskHub, ports: WarmupPorts)
     run_id = parse_run_id(req.route_params.get("id"))
     state = await hub.find(run_id, with_input=True)
     if state is None or state.run is None:
-        raise RefusedError(404, f"there is no warm-up {run_id}")
+        raise ShutDoorError(404, f"there is no warm-up {run_id}")
     request = state.run.request
     ports.gate.admit_cluster(request.cluster)
     if not state.live:
@@ -76,7 +76,7 @@ async def cancel_warmup(req: func.HttpRequest, hub: TaskHub, ports: WarmupPorts)
         ],
     )
     if not any(marked):
-        raise RefusedError(409, f"run {run_id} holds nothing that could be given up; it ends by itself")
+        raise ShutDoorError(409, f"run {run_id} holds nothing that could be given up; it ends by itself")
     return Answer(status=202, body={"instance_id": run_id, "status": "cancelling"}, headers=RETRY_AFTER)
 
 
@@ -109,7 +109,7 @@ async def _begin(request: WarmupRequest, nonce: str, hub: TaskHub, ports: Warmup
             Bid(run_id=run_id, request=request, now=ports.clock()), ports.claims, hub
         )
         if isinstance(verdict, Conflict):
-            raise RefusedError(409, verdict.message)
+            raise ShutDoorError(409, verdict.message)
         if isinstance(verdict, HeldBy):
             return await _already_running(verdict.run_id, request, hub)
     await hub.start(run_id, Run(request=request))

@@ -10,7 +10,7 @@ import azure.durable_functions as df
 import azure.functions as func
 
 from entrypoints import presenting
-from entrypoints.answering import Answer, RefusedError
+from entrypoints.answering import Answer, ShutDoorError
 from entrypoints.authorising import Gate
 from entrypoints.binding import bind_hub_door
 from entrypoints.run_states import RunState
@@ -155,5 +155,5 @@ def _unplanned(database: Database) -> StagedDatabase:
     )
 
 
-def _unknown(run_id: str) -> RefusedError:
-    return RefusedError(404, f"there is no warm-up {run_id}; it may be older than the app keeps runs")
+def _unknown(run_id: str) -> ShutDoorError:
+    return ShutDoorError(404, f"there is no warm-up {run_id}; it may be older than the app keeps runs")

@@ -1,0 +1,273 @@
+"""Starting, cancelling and releasing, as both generations of the dashboard ask for it."""
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from testkit.doors import SUBSCRIPTION, Doors, smallest
+
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+def test_the_smallest_body_starts_a_run_that_succeeds(doors: Doors, cluster: str) -> None:
+    answer = doors.start(smallest(cluster))
+
+    assert answer.status == 202
+    run_id = answer.json["instance_id"]
+    assert answer.json == {
+        "instance_id": run_id,
+        "id": run_id,
+        "task_id": run_id,
+        "db": "core_nt",
+        "status": "queued",
+        "statusQueryGetUri": f"/api/tasks/{run_id}",
+    }
+    assert re.fullmatch(r"[A-Za-z0-9]{16,64}", run_id)  # the older dashboard takes no other
+    assert answer.headers["Location"] == f"/api/tasks/{run_id}"
+    assert int(answer.headers["Retry-After"]) > 0
+    assert doors.until_over(run_id)["output"]["status"] == "succeeded"
+
+
+def test_the_older_dashboards_full_body_is_understood(doors: Doors, cluster: str) -> None:
+    body = smallest(cluster, "swissprot") | {
+        "storage_resource_group": "rg-data",
+        "region": "koreacentral",
+        "program": "blastp",
+        "machine_type": "Standard_E16s_v5",
+        "num_nodes": 3,
+        "acr_resource_group": "rg-acr",
+        "acr_name": "elbacr",
+        "terminal_resource_group": "rg-elb-terminal",
+        "terminal_vm_name": "vm-elb-terminal",
+    }
+
+    assert doors.start(body).status == 202
+
+
+def test_the_newer_dashboards_names_are_understood(doors: Doors, cluster: str) -> None:
+    body = smallest(cluster)
+    body |= {"database_name": body.pop("db_display_name"), "cluster_name": body.pop("aks_cluster_name")}
+    del body["db"]
+
+    assert doors.start(body).json["db"] == "core_nt"
+
+
+def test_every_answer_carries_the_security_headers(doors: Doors, cluster: str) -> None:
+    for answer in (doors.start(smallest(cluster)), doors.start({}), doors.get("health")):
+        assert {name: answer.headers[name] for name in SECURITY_HEADERS} == SECURITY_HEADERS
+        assert answer.headers["Content-Type"].startswith("application/json")
+
+
+def test_a_retried_start_is_the_same_run_even_when_it_is_over(doors: Doors, cluster: str) -> None:
+    first = doors.start(smallest(cluster), "one-click")
+    doors.until_over(first.json["instance_id"])
+
+    again = doors.start(smallest(cluster), "one-click")
+
+    assert (again.status, again.json["instance_id"]) == (202, first.json["instance_id"])
+    assert len([a for a in doors.acts("applied") if a["run_id"] == first.json["instance_id"]]) == 1
+
+
+def test_a_second_start_after_the_end_is_a_new_run(doors: Doors, cluster: str) -> None:
+    first = doors.start(smallest(cluster)).json["instance_id"]
+    doors.until_over(first)
+
+    assert doors.start(smallest(cluster)).json["instance_id"] != first
+
+
+def test_fifty_simultaneous_starts_are_one_run(doors: Doors, cluster: str) -> None:
+    doors.world(nodes={"node0": "copying"})
+
+    with ThreadPoolExecutor(max_workers=50) as crowd:
+        answers = list(crowd.map(lambda _: doors.start(smallest(cluster)), range(50)))
+
+    assert {answer.status for answer in answers} == {202}
+    assert len({answer.json["instance_id"] for answer in answers}) == 1
+    assert sum("already_running" not in answer.json for answer in answers) == 1
+
+
+def test_a_run_that_covers_the_wish_is_named_instead_of_another(doors: Doors, cluster: str) -> None:
+    doors.world(nodes={"node0": "copying"})
+    both = doors.start(smallest(cluster) | {"databases": ["core_nt", "nt"]})
+
+    one = doors.start(smallest(cluster, "nt"))
+
+    assert one.json["instance_id"] == both.json["instance_id"]
+    assert one.json["already_running"] is True
+
+
+def test_a_partial_overlap_names_the_run_and_its_databases(doors: Doors, cluster: str) -> None:
+    doors.world(nodes={"node0": "copying"})
+    first = doors.start(smallest(cluster))
+
+    second = doors.start(smallest(cluster) | {"databases": ["core_nt", "nt"]})
+
+    assert second.status == 409
+    assert first.json["instance_id"] in second.json["error"]
+    assert "core_nt" in second.json["error"]
+    assert "already_running" not in doors.start(smallest(cluster, "nt")).json  # nothing of it was kept
+
+
+def test_another_purpose_does_not_share_a_run(doors: Doors, cluster: str) -> None:
+    doors.world(nodes={"node0": "copying"})
+    first = doors.start(smallest(cluster))
+
+    second = doors.start(smallest(cluster) | {"verify_only": True})
+
+    assert second.status == 409
+    assert first.json["instance_id"] in second.json["error"]
+
+
+def test_a_dry_run_plans_and_holds_nothing(doors: Doors, cluster: str) -> None:
+    planned = doors.start(smallest(cluster) | {"dry_run": True}).json["instance_id"]
+
+    output = doors.until_over(planned)["output"]
+
+    assert (output["status"], output["node_count"]) == ("planned", 3)
+    assert not [act for act in doors.acts("applied") if act["run_id"] == planned]
+
+
+def test_claims_out_of_reach_are_503_and_start_nothing(doors: Doors, cluster: str) -> None:
+    doors.world(silent=["claims"])
+
+    answer = doors.start(smallest(cluster), "unlucky")
+
+    assert answer.status == 503
+    assert int(answer.headers["Retry-After"]) > 0
+    doors.world()
+    assert doors.start(smallest(cluster), "unlucky").status == 202
+
+
+def test_a_cancelled_run_ends_within_one_look(doors: Doors, cluster: str) -> None:
+    doors.world(nodes={"node0": "copying"})
+    run_id = doors.start(smallest(cluster)).json["instance_id"]
+    doors.until_phase(run_id, "warming_up")
+
+    answer = doors.post(f"warmup/{run_id}/cancel", "")
+
+    assert (answer.status, answer.json["status"]) == (202, "cancelling")
+    assert doors.until_over(run_id)["output"]["status"] == "cancelled"
+    assert [act["run_id"] for act in doors.acts("removed")][-1] == run_id
+
+
+def test_cancelling_what_is_over_changes_nothing(doors: Doors, cluster: str) -> None:
+    run_id = doors.start(smallest(cluster)).json["instance_id"]
+    doors.until_over(run_id)
+
+    answer = doors.post(f"warmup/{run_id}/cancel", "")
+
+    assert (answer.status, answer.json["status"]) == (200, "over")
+
+
+def test_a_run_that_is_being_cancelled_is_nobodys_answer(doors: Doors, cluster: str) -> None:
+    doors.world(nodes={"node0": "copying"})
+    run_id = doors.start(smallest(cluster)).json["instance_id"]
+    doors.until_phase(run_id, "warming_up")
+    doors.post(f"warmup/{run_id}/cancel", "")
+
+    answer = doors.start(smallest(cluster))
+
+    assert answer.status in (202, 409)  # 202 only once the cancelled one is over
+    assert answer.json.get("instance_id") != run_id
+
+
+def test_cancelling_an_unknown_run_is_404(doors: Doors) -> None:
+    assert doors.post("warmup/0123456789abcdef0123/cancel", "").status == 404
+
+
+def test_release_runs_on_the_account_and_image_that_the_daemonset_names(doors: Doors, cluster: str) -> None:
+    doors.world(sight={"daemon_sets": [daemon_set("core_nt")]})
+    wish = {k: v for k, v in smallest(cluster).items() if k not in ("storage_account", "db_display_name")}
+
+    answer = doors.post("warmup/release", wish)
+
+    assert answer.status == 202
+    assert doors.until_over(answer.json["instance_id"])["output"]["status"] == "succeeded"
+    applied = [act for act in doors.acts("applied") if act["run_id"] == answer.json["instance_id"]]
+    assert [act["mode"] for act in applied] == ["release"]
+
+
+def test_releasing_what_is_not_there_is_done_already(doors: Doors, cluster: str) -> None:
+    wish = {"subscription_id": SUBSCRIPTION, "resource_group": "rg-elb", "aks_cluster_name": cluster}
+
+    answer = doors.post("warmup/release", wish | {"db": "core_nt"})
+
+    assert (answer.status, answer.json["status"]) == (200, "released")
+
+
+def test_release_does_not_mistake_an_unreadable_cluster_for_an_empty_one(doors: Doors, cluster: str) -> None:
+    doors.world(silent=["monitor"])
+    wish = {"subscription_id": SUBSCRIPTION, "resource_group": "rg-elb", "aks_cluster_name": cluster}
+
+    assert doors.post("warmup/release", wish | {"db": "core_nt"}).status == 503
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"subscription_id": None}, "subscription_id"),
+        ({"subscription_id": "not-a-uuid"}, "subscription_id"),
+        ({"resource_group": "rg\n"}, "resource_group"),
+        ({"resource_group": ["rg"]}, "resource_group"),
+        ({"storage_account": "Upper"}, "storage_account"),
+        ({"storage_account": "blastdatа"}, "storage_account"),  # noqa: RUF001 - a Cyrillic letter
+        ({"aks_cluster_name": "c1; rm -rf /"}, "aks_cluster_name"),
+        ({"db": "https://evil.example/blast-db/core_nt"}, "db"),
+        ({"db": "../../etc/passwd"}, "db"),
+        ({"db": "core_nt$(reboot)"}, "db"),
+        ({"db": "core_nt\r\nX: y"}, "db"),
+        ({"db": {"name": "core_nt"}}, "db"),
+        ({"databases": ["core_nt"] * 17}, "databases"),
+        ({"databases": [7]}, "db"),
+        ({"max_mbps_per_node": "fast"}, "max_mbps_per_node"),
+        ({"max_mbps_per_node": True}, "max_mbps_per_node"),
+        ({"verify_only": "yes"}, "verify_only"),
+        ({"acr_name": "acr/../x"}, "acr_name"),
+    ],
+)
+def test_a_field_that_breaks_its_rule_is_400_and_named(
+    doors: Doors, cluster: str, changes: dict[str, object], field: str
+) -> None:
+    answer = doors.start(smallest(cluster) | changes)
+
+    assert answer.status == 400
+    assert field in answer.json["error"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["", "{", "[]", '"text"', "7", "null", "[" * 20_000, '{"db": NaN}', '{"db": "\\ud800"}'],
+)
+def test_what_is_no_object_is_400(doors: Doors, body: str) -> None:
+    answer = doors.post("warmup/start", body)
+
+    assert answer.status == 400
+    assert set(answer.json) == {"error"}
+
+
+def test_a_huge_body_is_413(doors: Doors) -> None:
+    assert doors.post("warmup/start", '{"db": "' + "a" * 70_000 + '"}').status == 413
+
+
+def test_a_compressed_body_is_400(doors: Doors) -> None:
+    assert doors.post("warmup/start", "{}", **{"content-encoding": "gzip"}).status == 400
+
+
+def daemon_set(name: str) -> dict[str, object]:
+    """A DaemonSet as a warm-up leaves it, as far as a release reads it."""
+    environment = [{"name": "WARMUP_BLOB_ENDPOINT", "value": "https://blastdata.blob.core.windows.net/"}]
+    container = {"name": "download-db", "image": "elbacr.azurecr.io/ncbi/elb:1.4.0", "env": environment}
+    return {
+        "metadata": {
+            "name": "warmup-core-nt",
+            "uid": "ds-1",
+            "annotations": {"elastic-blast-warmup/database": f"{name}/{name}"},
+        },
+        "spec": {"template": {"spec": {"initContainers": [container]}}},
+        "status": {},
+    }
