@@ -89,13 +89,26 @@ def running(places: Places) -> Stack:
 def recorded(places: Places) -> Stack | None:
     """What the last start wrote down; None when there was none, or it is unreadable."""
     try:
-        record = json.loads(places.record.read_text())
-        ports = Ports(**record["ports"])
-        started = tuple(Started(**each) for each in record["started"])
-        nodes = int(record["nodes"])
+        document = json.loads(places.record.read_text())
+        ports = Ports(**document["ports"])
+        started = tuple(Started(**each) for each in document["started"])
+        nodes = int(document["nodes"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return Stack(wiring=Wiring(places=places, ports=ports, nodes=nodes), started=started)
+
+
+def record(stack: Stack) -> None:
+    """Write down what runs, for whoever ends it."""
+    plan = stack.wiring
+    document = {
+        "ports": asdict(plan.ports),
+        "nodes": plan.nodes,
+        "started": [asdict(each) for each in stack.started],
+    }
+    draft = plan.places.record.with_suffix(".new")
+    draft.write_text(json.dumps(document, indent=1))
+    draft.replace(plan.places.record)
 
 
 def forget(places: Places) -> None:
@@ -115,19 +128,9 @@ def _start(plan: Wiring) -> Stack:
     for program in wiring.programs(plan):
         log = places.logs / f"{program.name}.log"
         started.append(processes.start(program, log=log, folder=REPOSITORY))
-        _record(plan, started)  # at once: a start that is killed here leaves nothing unknown
+        # At once: a start that is killed here leaves nothing unknown.
+        record(Stack(wiring=plan, started=tuple(started)))
     return Stack(wiring=plan, started=tuple(started))
-
-
-def _record(plan: Wiring, started: list[Started]) -> None:
-    document = {
-        "ports": asdict(plan.ports),
-        "nodes": plan.nodes,
-        "started": [asdict(each) for each in started],
-    }
-    draft = plan.places.record.with_suffix(".new")
-    draft.write_text(json.dumps(document, indent=1))
-    draft.replace(plan.places.record)
 
 
 def _wait(stack: Stack) -> None:

@@ -1,0 +1,144 @@
+"""A whole stack of a test's own: everything real, on free ports, in a folder that is thrown away."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from local import azurite, databases, stack
+from local.dashboard import Dashboard
+from local.evidence import BlobLog
+from local.places import Places, places
+from local.stack import Stack
+from local.staging import stage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from local.processes import Started
+
+DATABASE = "rrna16s_archaea"  # small, and its name begins with another's
+LARGE_DATABASE = "rrna16s"
+RUN_SECONDS = 120.0
+
+
+@dataclass(slots=True, kw_only=True)
+class LaptopStack:
+    """A stack that is up, with every database staged."""
+
+    up: Stack
+    dashboard: Dashboard
+    sources: dict[str, Path]
+
+    @property
+    def places(self) -> Places:
+        """Where it lies."""
+        return self.up.wiring.places
+
+    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+        """One request to the app: status and body."""
+        request = urllib.request.Request(  # noqa: S310 - loopback
+            f"{self.up.wiring.app_url}/api/{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json", **headers},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - loopback
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as refused:
+            return refused.code, json.loads(refused.read() or b"null")
+
+    def body(self, database: str, **fields: Any) -> dict[str, Any]:
+        """The dashboard's smallest body, and what a test adds."""
+        return self.dashboard.smallest_body(database) | fields
+
+    def warm(self, database: str, **fields: Any) -> dict[str, Any]:
+        """Start and wait; the last status."""
+        status, answer = self.ask("POST", "warmup/start", self.body(database, **fields))
+        assert status == 202, answer
+        return self.finish(answer["instance_id"])
+
+    def finish(self, run_id: str) -> dict[str, Any]:
+        """Wait until a run is over; its last status."""
+        return self.await_status(run_id, lambda status: status["runtime_status"] == "Completed")
+
+    def await_status(self, run_id: str, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """Wait until a status is as wanted."""
+        deadline = time.monotonic() + RUN_SECONDS
+        while True:
+            code, status = self.ask("GET", f"warmup/{run_id}/status")
+            if code == 200 and holds(status):
+                return dict(status)
+            assert time.monotonic() < deadline, status
+            time.sleep(0.2)
+
+    def blob_log(self) -> BlobLog:
+        """What the blob server sends from now on."""
+        return BlobLog(self.places.blob_requests)
+
+    def azure_state(self) -> str:
+        """ARM's own record of networks and roles."""
+        return (self.places.root / "azure-state.json").read_text()
+
+    def await_health(self) -> None:
+        """Wait until the app serves."""
+        deadline = time.monotonic() + RUN_SECONDS
+        while True:
+            try:
+                if self.ask("GET", "health")[0] == 200:
+                    return
+            except OSError:
+                assert time.monotonic() < deadline, "the host does not come back"
+            time.sleep(0.2)
+
+    def replace_process(self, before: Started, now: Started) -> None:
+        """A test ended one process and started another in its place."""
+        started = tuple(now if each == before else each for each in self.up.started)
+        self.up = Stack(wiring=self.up.wiring, started=started)
+        stack.record(self.up)
+
+    def secrets(self) -> tuple[str, ...]:
+        """Account keys, the identity header, the token of the kubeconfig."""
+        keys = azurite.account_keys(self.up.wiring.azurite).values()
+        header = (self.places.tls / "identity-header").read_text()
+        token = re.search(r"token:? *\"?([^\"\s]+)", self.places.kubeconfig.read_text())
+        assert token is not None
+        return (*keys, header, token[1])
+
+    def everything_written(self) -> str:
+        """The whole task hub and every log, as text."""
+        with sqlite3.connect(self.places.host_state) as hub:
+            rows = "\n".join(hub.iterdump())
+        logs = "\n".join(file.read_text(errors="replace") for file in stack.log_files(self.places))
+        return rows + logs
+
+
+@contextmanager
+def laptop_stack(root: Path) -> Iterator[LaptopStack]:
+    """Bring one up, stage the databases, take it down."""
+    folders = databases.prepare(places().data, _quietly)
+    where = Places(root=root)
+    up = stack.up(where)
+    try:
+        for folder in folders:
+            stage(up.wiring.staging_server, folder, folder.name, _quietly)
+        yield LaptopStack(
+            up=up,
+            dashboard=Dashboard(wiring=up.wiring),
+            sources={folder.name: folder for folder in folders},
+        )
+    finally:
+        stack.down(where)
+
+
+def _quietly(_step: str, _done: int, _total: int) -> None:
+    """Tests print nothing."""
