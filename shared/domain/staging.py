@@ -123,10 +123,11 @@ def judge_staging(listing: Listing) -> Manifest | Refusal:
     own = tuple(file for file in files if not file.shared)
     molecule = next((_SEQUENCES[f.name[-4:]] for f in own if f.name[-4:] in _SEQUENCES), None)
     refusal = (
-        _absent(listing, own, molecule)
-        or _updating(listing)
+        _updating(listing)
         or _half_copied(listing)
+        or _absent(listing, own, molecule)
         or _at_odds_with_ncbi(listing, files)
+        or _too_few_volumes(listing, own)
         or _gaps(listing, own)
     )
     if refusal is not None:
@@ -249,6 +250,15 @@ def _too_few_bytes(listing: Listing, found: int, expected: set[str]) -> Refusal 
     )
 
 
+def _too_few_volumes(listing: Listing, own: tuple[ManifestFile, ...]) -> Refusal | None:
+    """The last volumes leave no gap where they are missing; only their number tells."""
+    told = (listing.ncbi_metadata or {}).get("number-of-volumes")
+    found = len(_volumes(own))
+    if not isinstance(told, int) or found >= told:
+        return None
+    return _inconsistent(listing, f"holds {found} volumes where its own metadata says {told}")
+
+
 def _inconsistent(listing: Listing, what: str) -> Refusal:
     return Refusal(
         reason=Reason.DATABASE_INCONSISTENT,
@@ -258,15 +268,15 @@ def _inconsistent(listing: Listing, what: str) -> Refusal:
 
 
 def _gaps(listing: Listing, own: tuple[ManifestFile, ...]) -> Refusal | None:
-    """A volume lacks its index, a sequence file is empty, or a number is missing in the row."""
+    """A file without which BLAST fails, or worse, is missing or empty."""
     names = {file.name: file.bytes for file in own}
-    volumes = sorted(name[:-4] for name in names if name[-4:] in _SEQUENCES)
-    kind = "p" if any(name.endswith(".psq") for name in names) else "n"
-    wanted = [
-        f"{volume}.{kind}{part}"
-        for volume in _full_row(listing.database.name, volumes)
-        for part in ("sq", "in", "hr")
-    ]
+    database, kind = listing.database.name, "p" if any(name.endswith(".psq") for name in names) else "n"
+    row = _full_row(database, _volumes(own))
+    wanted = [f"{volume}.{kind}{part}" for volume in row for part in ("sq", "in", "hr")]
+    if row != [database]:
+        wanted.append(f"{database}.{kind}al")  # what makes one database of numbered volumes
+    if f"{database}.{kind}to" in names:
+        wanted.append(f"{database}.{kind}db")  # version 5 comes with both
     bad = next((name for name in wanted if not names.get(name)), None)
     if bad is None:
         return None
@@ -275,6 +285,10 @@ def _gaps(listing: Listing, own: tuple[ManifestFile, ...]) -> Refusal | None:
         message=f"database {listing.database.name!r} has {'an empty' if bad in names else 'no'} {bad!r}",
         remedy="download it again",
     )
+
+
+def _volumes(own: tuple[ManifestFile, ...]) -> list[str]:
+    return sorted(file.name[:-4] for file in own if file.name[-4:] in _SEQUENCES)
 
 
 def _full_row(database: str, volumes: list[str]) -> list[str]:
