@@ -81,6 +81,7 @@ async def square_async(n: int) -> int:
 def nap(seconds: float) -> str:
     _leave_trace(f"nap {seconds}")
     time.sleep(seconds)
+    _leave_trace("rested")
     return "rested"
 
 
@@ -254,6 +255,7 @@ def unknown_activity(context: Context) -> Story:
 
 @app.orchestration_trigger(context_name="context")
 def fail_plainly(context: Context) -> Story:  # noqa: ARG001 - bound
+    _leave_trace("fail_plainly")
     raise KeyError("key")
     yield
 
