@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -16,6 +17,7 @@ from local.cluster.access import Tokens, check_allowed, user_of
 from local.cluster.applying import APPLY_TYPE, Applier
 from local.cluster.deleting import PROPAGATIONS, DeleteOptions, delete
 from local.cluster.failures import ApiError, bad_request, unsupported_media_type
+from local.cluster.faults import Faults, LostReply, suffer
 from local.cluster.paging import Pages
 from local.cluster.patching import json_patch, merge_patch, strategic_patch
 from local.cluster.requests import ApiRequest, parse_request
@@ -24,7 +26,7 @@ from local.cluster.writing import Place
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from starlette.requests import Request
 
@@ -49,6 +51,7 @@ class Api:
     tokens: Tokens
     logs: LogFolder
     stopping: asyncio.Event
+    faults: Faults = field(default_factory=Faults)
     pages: Pages = field(default_factory=Pages)
 
 
@@ -59,7 +62,7 @@ def api_routes(api: Api) -> list[Route]:
         try:
             return await _answer(api, request)
         except ApiError as error:
-            return JSONResponse(error.body, error.code)
+            return JSONResponse(error.body, error.code, headers=_retry_headers(error))
 
     return [
         *(Route(path, _healthy, methods=["GET"]) for path in ("/healthz", "/readyz", "/livez")),
@@ -67,9 +70,13 @@ def api_routes(api: Api) -> list[Route]:
     ]
 
 
-def make_app(api: Api) -> Starlette:
-    """The ASGI application."""
-    return Starlette(routes=api_routes(api))
+def make_app(api: Api, control: Sequence[Route]) -> Starlette:
+    """The ASGI application; the control's routes come first."""
+    return Starlette(routes=[*control, *api_routes(api)])
+
+
+def _retry_headers(error: ApiError) -> dict[str, str]:
+    return {"Retry-After": "1"} if error.code == HTTPStatus.TOO_MANY_REQUESTS else {}
 
 
 async def _healthy(request: Request) -> Response:
@@ -84,6 +91,15 @@ async def _answer(api: Api, http: Request) -> Response:
         return JSONResponse(document)
     request = parse_request(http.method, path, dict(http.query_params))
     check_allowed(user, request.verb, request.kind, request.namespace, request.name)
+    fault = api.faults.pick(request)
+    if fault is None:
+        return await _serve(api, http, request)
+    await suffer(fault)
+    response = await _serve(api, http, request)
+    return LostReply() if fault.effect == "lost_reply" else response
+
+
+async def _serve(api: Api, http: Request, request: ApiRequest) -> Response:
     if request.subresource == "log":
         return await podlogs.answer(api.store, api.logs, request)
     if request.verb in {"get", "list", "watch"}:

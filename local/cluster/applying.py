@@ -1,9 +1,9 @@
 """Server-side apply: who owns which field, and what an owner's next word changes. Pure.
 
-A field is a path of steps: a key of an object, or `(merge key, value)` for an element of a list that merges like
-a map. A manager owns the fields that it applied last. What it no longer applies goes, unless somebody else owns it
-too; what another manager applied with another value is a conflict, unless forced. Only appliers are tracked: who
-writes by PUT or PATCH owns nothing here.
+A field is a path of steps: a key of an object, or `(merge key, value)` for an element of a list that merges
+like a map. A manager owns the fields that it applied last. What it no longer applies goes, unless somebody
+else owns it too; what another manager applied with another value is a conflict, unless forced. Only
+appliers are tracked: who writes by PUT or PATCH owns nothing here.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Applier:
 
 
 def applied(kind: Kind, before: Json, said: Json, applier: Applier) -> Json:
-    """The object after `said`; raises 409 with every field, and its owner, that somebody else sees otherwise."""
+    """The object after `said`; raises 409 with every field that somebody else sees otherwise."""
     fields = set(fields_of(said))
     owners = _owners(before)
     others = {manager: owned for manager, owned in owners.items() if manager != applier.manager}

@@ -14,12 +14,15 @@ import uvicorn
 from local.cluster import snapshots, writing
 from local.cluster.access import load_tokens
 from local.cluster.api import Api, make_app
+from local.cluster.control import Control, control_routes
 from local.cluster.controllers import run_controllers
 from local.cluster.kubeconfigs import write_kubeconfig
+from local.cluster.nodes.backoff import Backoff
 from local.cluster.nodes.containers import NodeSettings
 from local.cluster.nodes.kubelet import Kubelets
 from local.cluster.nodes.logs import LogFolder
 from local.cluster.nodes.sandbox import find_toolbox
+from local.cluster.nodes.simulated import Simulation
 from local.cluster.nodestates import new_node
 from local.cluster.resources import NAMESPACES, NODES
 from local.cluster.store import Store
@@ -28,6 +31,8 @@ from local.cluster.writing import Place
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from starlette.applications import Starlette
 
     from local.cluster.nodes.images import ImageCatalogue
 
@@ -64,7 +69,8 @@ async def serve(options: ClusterOptions) -> None:
     if not snapshots.load(store, state):
         _populate(store, options)
     logs = LogFolder(folder=options.root / "cluster" / "logs")
-    kubelets = Kubelets(store, _node_settings(options, logs))
+    simulation = Simulation()
+    kubelets = Kubelets(store, _node_settings(options, logs), simulation)
     tokens = load_tokens(options.root / "cluster" / "tokens.json")
     stopping = asyncio.Event()
     api = Api(store=store, tokens=tokens, logs=logs, stopping=stopping)
@@ -73,8 +79,17 @@ async def serve(options: ClusterOptions) -> None:
     write_kubeconfig(options.kubeconfig, url=url, token=tokens.admin, authority=options.authority)
     reader = options.root / "cluster" / "reader.kubeconfig"
     write_kubeconfig(reader, url=url, token=tokens.reader, authority=options.authority)
+    control = Control(
+        store=store,
+        kubelets=kubelets,
+        faults=api.faults,
+        simulation=simulation,
+        token=tokens.control,
+        nodes_folder=options.root / "nodes",
+    )
+    app = make_app(api, control_routes(control) if options.control else [])
     work = [run_controllers(store), kubelets.run(), snapshots.keep_saving(store, state)]
-    await _serve_beside(_Server(_http_config(options, api), url), listener, stopping, work)
+    await _serve_beside(_Server(_http_config(options, app), url), listener, stopping, work)
     snapshots.save(store, state)
 
 
@@ -140,7 +155,7 @@ def _node_settings(options: ClusterOptions, logs: LogFolder) -> NodeSettings:
         toolbox=find_toolbox(),
         images=options.images,
         injected=options.injected,
-        backoff_seconds=options.backoff_seconds,
+        backoff=Backoff(first_seconds=options.backoff_seconds),
     )
 
 
@@ -156,12 +171,12 @@ def _listen(port: int) -> socket.socket:
     return listener
 
 
-def _http_config(options: ClusterOptions, api: Api) -> uvicorn.Config:
+def _http_config(options: ClusterOptions, app: Starlette) -> uvicorn.Config:
     return uvicorn.Config(
-        make_app(api),
+        app,
         ssl_certfile=str(options.certificate),
         ssl_keyfile=str(options.key),
-        log_level="warning",
+        log_level="critical",
         lifespan="off",
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )

@@ -5,12 +5,20 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from local.cluster.nodes import statuses
+from local.cluster.nodes.backoff import Backoff, duration
 from local.cluster.nodes.environment import ConfigError, environment_of, expand
 from local.cluster.nodes.images import ImageCatalogue, is_pause, pull_failure
-from local.cluster.nodes.processes import Exit, Running, start, termination_message
+from local.cluster.nodes.processes import (
+    START_ERROR_CODE,
+    Exit,
+    Running,
+    start,
+    start_failure,
+    termination_message,
+)
 from local.cluster.nodes.sandbox import Process, Toolbox
 from local.cluster.nodes.volumes import mounts_of
 from local.cluster.objects import Json, name_of, namespace_of, uid_of, utc_now
@@ -24,19 +32,9 @@ if TYPE_CHECKING:
     from local.cluster.nodes.logs import LogFolder
     from local.cluster.store import Store
 
-LONGEST_BACKOFF = 30
-"""In units of the first back-off: 10 s grow to 300 s."""
-
-SYNC_SHARE = 1.0
-"""A failed container is shown `terminated` for one kubelet sync, which is as long as the first back-off."""
-
-SHORTEST_SHARE = 1.5
-"""Recorded: the 10 s back-off ends at the second sync, after 15 s."""
-
-STABLE_SHARE = 60
-"""A container that ran this many first back-offs (10 min) before it failed begins anew."""
-
-START_ERROR_CODE = 128
+FALLBACK_LINES = 80
+FALLBACK_BYTES = 2048
+"""What `FallbackToLogsOnError` takes from the log's end: Kubernetes' own limits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +46,7 @@ class NodeSettings:
     toolbox: Toolbox
     images: ImageCatalogue
     injected: Mapping[str, str]
-    backoff_seconds: float
+    backoff: Backoff
 
 
 class PodView(Protocol):
@@ -80,25 +78,33 @@ class Container:
         self._name = str(spec["name"])
         self._failures = 0
         self._running: Running | None = None
+        self._stopping = False
 
     async def live(self) -> bool:
         """Run until it is over for good; True when it succeeded."""
         policy = self._view.pod["spec"]["restartPolicy"]
         while True:
             await self._await_image()
-            ending = await self._attempt()
-            succeeded = ending.code == 0 and ending.reason == statuses.COMPLETED
-            if succeeded and (self._init or policy != "Always"):
+            ended = await self._attempt()
+            if self._stopping:
+                await _for_ever()
+            if ended.succeeded and (self._init or policy != "Always"):
                 return True
-            if not succeeded and policy == "Never":
+            if not ended.succeeded and policy == "Never":
                 return False
             await self._back_off()
 
     async def stop(self, grace_seconds: float) -> None:
-        """End the process that runs, if one does."""
+        """End the process that runs, if one does; there will be no other."""
+        self._stopping = True
         if self._running:
             self._view.tell(self._name, "Normal", "Killing", f"Stopping container {self._name}")
             await self._running.stop(grace_seconds)
+
+    def retire(self) -> None:
+        """End at once, and for good."""
+        self._stopping = True
+        self.kill()
 
     def kill(self) -> None:
         """As if the node's kernel had killed it."""
@@ -109,51 +115,60 @@ class Container:
         image, view = self._spec["image"], self._view
         answer = view.settings.images.ask(image)
         if answer == "present":
-            view.tell(self._name, "Normal", "Pulled", f'Container image "{image}" already present on machine')
-            return
-        if self._spec["imagePullPolicy"] == "Never":
+            message = f'Container image "{image}" already present on machine'
+            view.tell(self._name, "Normal", "Pulled", message)
+        elif self._spec["imagePullPolicy"] == "Never":
             message = f'Container image "{image}" is not present with pull policy of Never'
             view.tell(self._name, "Warning", "ErrImageNeverPull", message)
             self._show_waiting("ErrImageNeverPull", message)
-            await asyncio.Event().wait()
-        await self._fail_to_pull(image, pull_failure(image, answer))
+            await _for_ever()
+        else:
+            await self._fail_to_pull(image, pull_failure(image, answer))
 
-    async def _fail_to_pull(self, image: str, why: str) -> None:
-        first = self._view.settings.backoff_seconds
-        delay = first
+    async def _fail_to_pull(self, image: str, why: str) -> NoReturn:
+        view, backoff, tries = self._view, self._view.settings.backoff, 0
         while True:
-            self._view.tell(self._name, "Warning", "Failed", f'Failed to pull image "{image}": {why}')
+            view.tell(self._name, "Warning", "Failed", f'Failed to pull image "{image}": {why}')
             self._show_waiting("ErrImagePull", why)
-            await asyncio.sleep(first * SYNC_SHARE)
+            await asyncio.sleep(backoff.first_seconds)
             told = f'Back-off pulling image "{image}"'
-            self._view.tell(self._name, "Normal", "BackOff", told)
+            view.tell(self._name, "Normal", "BackOff", told)
             self._show_waiting("ImagePullBackOff", f"{told}: ErrImagePull: {why}")
-            await asyncio.sleep(delay)
-            delay = min(2 * delay, LONGEST_BACKOFF * first)
+            await asyncio.sleep(backoff.growing(tries))
+            tries += 1
 
     async def _attempt(self) -> Exit:
-        view = self._view
         began = utc_now()
         if is_pause(self._spec):
             self._show_running(began)
-            await asyncio.Event().wait()
+            await _for_ever()
         try:
             process = self._process()
         except ConfigError as error:
-            view.tell(self._name, "Warning", "Failed", f"Error: {error}")
+            self._view.tell(self._name, "Warning", "Failed", f"Error: {error}")
             self._show_waiting("CreateContainerConfigError", str(error))
-            await asyncio.Event().wait()
-            raise
+            await _for_ever()
         status = self._show_running(began)
-        log = view.settings.logs.path(uid_of(view.pod), self._name, status["containerID"])
-        self._running = await start(process, view.settings.toolbox, log, self._limit_bytes())
+        ended = await self._run(process, self._log_of(status))
+        self._show_ending(status, ended, began, process.termination_log)
+        ran_seconds = (utc_now() - began).total_seconds()
+        self._failures = self._view.settings.backoff.failures_after(self._failures, ran_seconds)
+        return ended
+
+    async def _run(self, process: Process, log: Path) -> Exit:
+        try:
+            self._running = await start(process, self._view.settings.toolbox, log, self._limit_bytes())
+        except (OSError, ValueError) as error:
+            return Exit(code=START_ERROR_CODE, reason=statuses.START_ERROR, message=str(error))
         try:
             ended = await self._running.wait()
         finally:
-            self._running.kill()
             self._running = None
-        self._show_ending(status, ended, began, process.termination_log)
-        return ended
+        return start_failure(ended, self._said(log)) or ended
+
+    def _said(self, log: Path) -> str:
+        identity = uid_of(self._view.pod)
+        return self._view.settings.logs.read(identity, self._name, log.stem, timestamps=False) or ""
 
     def _show_running(self, began: datetime) -> Json:
         before = self._view.state_of(self._name)
@@ -165,40 +180,47 @@ class Container:
         self._view.show(status)
         return status
 
-    def _show_ending(self, status: Json, ended: Exit, began: datetime, message: Path) -> None:
+    def _show_ending(self, status: Json, ended: Exit, began: datetime, termination_log: Path) -> None:
         ending = statuses.Ending(
             exit_code=ended.code,
             reason=ended.reason,
             started_at=began,
             finished_at=utc_now(),
-            message=termination_message(message),
+            message=ended.message or self._last_words(ended, status, termination_log),
         )
         last = status["lastState"].get("terminated")
         if last:
             # The kubelet prunes the attempt before as soon as this one has ended.
             self._view.settings.logs.prune(uid_of(self._view.pod), self._name, last["containerID"])
         self._view.show(statuses.terminated(status, ending, init=self._init))
-        long = STABLE_SHARE * self._view.settings.backoff_seconds
-        stable = (ending.finished_at - began).total_seconds() >= long
-        self._failures = 1 if stable else self._failures + 1
+        if ended.reason == statuses.START_ERROR:
+            self._view.tell(self._name, "Warning", "Failed", f"Error: {ended.message}")
+            self._show_waiting("RunContainerError", ended.message)
+
+    def _last_words(self, ended: Exit, status: Json, termination_log: Path) -> str:
+        message = termination_message(termination_log)
+        if message or ended.succeeded or self._spec["terminationMessagePolicy"] != "FallbackToLogsOnError":
+            return message
+        lines = self._said(self._log_of(status)).splitlines(keepends=True)
+        return "".join(lines[-FALLBACK_LINES:])[-FALLBACK_BYTES:]
+
+    def _log_of(self, status: Json) -> Path:
+        return self._view.settings.logs.path(uid_of(self._view.pod), self._name, status["containerID"])
 
     async def _back_off(self) -> None:
-        if self._failures <= 1:
+        pause = self._view.settings.backoff.pause(self._failures)
+        if pause is None:
             return
-        first = self._view.settings.backoff_seconds
-        delay = min(first * 2 ** (self._failures - 2), LONGEST_BACKOFF * first)
-        await asyncio.sleep(first * SYNC_SHARE)
+        await asyncio.sleep(pause.terminated_seconds)
         pod = self._view.pod
         full = f"{name_of(pod)}_{namespace_of(pod)}({uid_of(pod)})"
-        self._view.tell(
-            self._name,
-            "Warning",
-            "BackOff",
-            f"Back-off restarting failed container {self._name} in pod {full}",
+        told = f"Back-off restarting failed container {self._name} in pod {full}"
+        self._view.tell(self._name, "Warning", "BackOff", told)
+        message = (
+            f"back-off {duration(pause.told_seconds)} restarting failed container={self._name} pod={full}"
         )
-        message = f"back-off {_duration(delay)} restarting failed container={self._name} pod={full}"
         self._show_waiting("CrashLoopBackOff", message)
-        await asyncio.sleep(max(delay, SHORTEST_SHARE * first) - first * SYNC_SHARE)
+        await asyncio.sleep(pause.waiting_seconds)
 
     def _show_waiting(self, reason: str, message: str) -> None:
         self._view.show(statuses.waiting(self._view.state_of(self._name), reason, message))
@@ -206,12 +228,10 @@ class Container:
     def _process(self) -> Process:
         view, spec = self._view, self._spec
         environment = environment_of(view.store, view.pod, spec, view.settings.injected)
-        argv = [
-            expand(part, environment) for part in [*(spec.get("command") or []), *(spec.get("args") or [])]
-        ]
-        if not argv:
+        parts = [*(spec.get("command") or []), *(spec.get("args") or [])]
+        if not parts:
             raise ConfigError(
-                f"container {self._name} names no command, and this cluster has no image to take it from"
+                f"container {self._name} names no command, and no image is here to take one from"
             )
         termination_log = view.folder / self._name / "termination-log"
         termination_log.parent.mkdir(parents=True, exist_ok=True)
@@ -219,7 +239,7 @@ class Container:
         security = {**view.pod["spec"]["securityContext"], **(spec.get("securityContext") or {})}
         drops = (security.get("capabilities") or {}).get("drop") or []
         return Process(
-            argv=argv,
+            argv=[expand(part, environment) for part in parts],
             environment=environment,
             working_directory=spec.get("workingDir") or "/",
             mounts=mounts_of(spec, view.volumes),
@@ -235,6 +255,7 @@ class Container:
         return int(parse_quantity(limit)) if limit else None
 
 
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(seconds, 60)
-    return f"{int(minutes)}m{rest:g}s" if minutes else f"{rest:g}s"
+async def _for_ever() -> NoReturn:
+    """Until the pod's task is cancelled."""
+    while True:
+        await asyncio.Event().wait()

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from local.cluster.store import Store
 
 MOUNT_RETRY_SHARE = 0.2
-"""Volumes are tried again after 2 s at the usual pace, which is 10 s for a first back-off."""
+"""In first back-offs: volumes are tried again after 2 s at the usual pace of 10 s."""
+
+KILLED_CODE = 137
+"""Of a process that died with its node: 128 + SIGKILL."""
 
 
 class PodLife:
@@ -42,6 +45,7 @@ class PodLife:
         self._node = str(pod["spec"]["nodeName"])
         self._states = {str(item["name"]): _first_state(pod, item) for item in containers_of(pod)}
         self._sandbox = False
+        self._retired = False
         inits = pod["spec"].get("initContainers") or []
         self._inits = [Container(self, spec, init=True) for spec in inits]
         self._mains = [Container(self, spec, init=False) for spec in pod["spec"]["containers"]]
@@ -60,6 +64,12 @@ class PodLife:
     async def stop(self, grace_seconds: float) -> None:
         """End its processes, politely first."""
         await asyncio.gather(*(container.stop(grace_seconds) for container in [*self._inits, *self._mains]))
+
+    def retire(self) -> None:
+        """Somebody else has given the pod its last status: its processes end, and it says nothing more."""
+        self._retired = True
+        for container in [*self._inits, *self._mains]:
+            container.retire()
 
     def kill(self) -> None:
         """Kill its processes, as a failing node would; the containers' own rules decide what follows."""
@@ -84,7 +94,9 @@ class PodLife:
         """Write the pod's status, unless the pod is gone or its node does not report."""
         current = self.store.find(PODS, namespace_of(self.pod), name_of(self.pod))
         node = self.store.find(NODES, "", self._node)
-        if current is None or uid_of(current) != uid_of(self.pod) or node is None or not is_ready(node):
+        gone = current is None or uid_of(current) != uid_of(self.pod)
+        silent = self._retired or node is None or not is_ready(node)
+        if current is None or gone or silent:
             return
         status = statuses.pod_status(current, self._states, utc_now(), sandbox=self._sandbox)
         self.store.update(PODS, {**current, "status": status})
@@ -108,9 +120,9 @@ class PodLife:
         while True:
             try:
                 self.volumes = set_up_volumes(self.store, self.pod, folders)
-            except MountError as error:
+            except (MountError, OSError) as error:
                 self.tell("", "Warning", "FailedMount", str(error))
-                await asyncio.sleep(MOUNT_RETRY_SHARE * self.settings.backoff_seconds)
+                await asyncio.sleep(MOUNT_RETRY_SHARE * self.settings.backoff.first_seconds)
             else:
                 return
 
@@ -134,7 +146,7 @@ def _ended(status: Json) -> Json:
         ended: Json = status["state"] if "terminated" in status["state"] else status["lastState"]
         return ended
     ending = statuses.Ending(
-        exit_code=137,
+        exit_code=KILLED_CODE,
         reason=statuses.ERROR,
         started_at=utc_now(),
         finished_at=utc_now(),

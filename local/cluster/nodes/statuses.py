@@ -17,6 +17,7 @@ HOST_ADDRESS = "127.0.0.1"
 COMPLETED = "Completed"
 ERROR = "Error"
 OOM_KILLED = "OOMKilled"
+START_ERROR = "StartError"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
