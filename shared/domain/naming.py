@@ -18,7 +18,7 @@ SOURCE_VERSION_ANNOTATION = "elastic-blast-warmup/source-version"
 
 # A DaemonSet's pods carry its name in a label with a 10-character hash behind it: 63 in all.
 MAX_DAEMONSET_NAME = 52
-_PLAIN = re.compile(r"[a-z0-9_]+")
+_PLAIN = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*")
 
 
 def daemonset_name(database: Database) -> str:
@@ -27,7 +27,7 @@ def daemonset_name(database: Database) -> str:
     >>> daemonset_name(Database(name="core_nt", folder="core_nt"))
     'warmup-core-nt'
     >>> daemonset_name(Database(name="Core.NT", folder="Core.NT"))
-    'warmup-core-nt-791eb1'
+    'warmup-core-nt--791eb1'
     """
     return _safe(f"warmup-{database.name}", plain=bool(_PLAIN.fullmatch(database.name)))
 
@@ -59,4 +59,5 @@ def _safe(text: str, *, plain: bool) -> str:
     if plain and len(safe) <= MAX_DAEMONSET_NAME:
         return safe
     digest = hashlib.sha256(text.encode()).hexdigest()[:6]
-    return f"{safe[: MAX_DAEMONSET_NAME - 7].rstrip('-')}-{digest}"
+    # Two dashes, which no plain name has: none can be taken for a hashed one.
+    return f"{safe[: MAX_DAEMONSET_NAME - 8].rstrip('-')}--{digest}"
