@@ -65,7 +65,6 @@ def _read(document: Mapping[str, object]) -> AgentReport:
     error = document.get("error")
     fault = cast("Mapping[str, object]", error) if isinstance(error, dict) else {}
     digest = document.get("digest")
-    eta = document.get("eta_seconds")
     return AgentReport(
         run_id=_text(document, "run_id"),
         generation=_text(document, "generation"),
@@ -77,7 +76,7 @@ def _read(document: Mapping[str, object]) -> AgentReport:
         bytes_fetched=_count(document, "bytes_fetched"),
         files_fetched=_count(document, "files_fetched"),
         bytes_per_second=_count(document, "bytes_per_second"),
-        eta_seconds=None if eta is None else _count(document, "eta_seconds"),
+        eta_seconds=_known_count(document, "eta_seconds"),
         retries=_count(document, "retries"),
         seconds=_seconds(document),
         digest=digest if isinstance(digest, str) and _HEX.fullmatch(digest) else None,
@@ -88,9 +87,13 @@ def _read(document: Mapping[str, object]) -> AgentReport:
 
 
 def _count(document: Mapping[str, object], key: str) -> int:
+    return _known_count(document, key) or 0
+
+
+def _known_count(document: Mapping[str, object], key: str) -> int | None:
     value = document.get(key)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _MAX_BYTES:
-        return 0
+        return None
     return int(value)
 
 
