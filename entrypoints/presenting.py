@@ -60,10 +60,10 @@ def task_of(state: RunState) -> Json:
 
 def output_of(state: RunState) -> object:
     """What a run returned; one that was ended from outside gets an object too, its cause first."""
-    if isinstance(state.output, Mapping) or state.runtime_status not in ("Failed", "Terminated"):
+    if not state.ended_from_outside:
         return state.output
     ended = "failed" if state.runtime_status == "Failed" else "cancelled"
-    return {"status": ended, "db": _field(state.custom_status, "db"), "error": _cause(state)}
+    return {"status": ended, "db": _databases_of(state), "error": _cause(state)}
 
 
 def active_of(states: Sequence[RunState]) -> Json:
@@ -147,12 +147,16 @@ def _cause(state: RunState) -> str:
     return text[:MAX_ERROR]
 
 
+def _databases_of(state: RunState) -> object:
+    return database_names(state.run.request) if state.run else _field(state.custom_status, "db")
+
+
 def _active(state: RunState) -> Json:
     request = state.run.request if state.run else None
     return {
         "instance_id": state.run_id,
         "job_id": state.run_id,
-        "db": database_names(request) if request else _field(state.custom_status, "db"),
+        "db": _databases_of(state),
         "cluster": request.cluster.name if request else _field(state.custom_status, "cluster"),
         "subscription_id": request.cluster.subscription_id if request else None,
         "resource_group": request.cluster.resource_group if request else None,

@@ -1,5 +1,6 @@
 """A run as the task hub knows it, free of the SDK."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -24,3 +25,8 @@ class RunState:
     def live(self) -> bool:
         """Whether it may still do something."""
         return self.runtime_status in LIVE_STATUSES
+
+    @property
+    def ended_from_outside(self) -> bool:
+        """Whether it was terminated, or its story crashed: it returned nothing of its own."""
+        return not self.live and not isinstance(self.output, Mapping)

@@ -127,8 +127,6 @@ async def _daemon_set(cluster: Cluster, name: str, monitor: Monitor) -> Json | N
     sight = await within(_CLUSTER_BUDGET_SECONDS, f"cluster {cluster.name!r}", lambda: monitor.sight(cluster))
     if isinstance(sight, Refusal):
         raise refused(sight)
-    if any("daemonsets" in fault for fault in sight.faults):
-        raise PassingError(f"cluster {cluster.name!r} does not show its DaemonSets")
     return daemon_set_of(sight, name)
 
 

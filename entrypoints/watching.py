@@ -132,8 +132,17 @@ async def _state(req: func.HttpRequest, hub: TaskHub, ports: WatchingPorts) -> R
             raise
     if state is None:
         raise _unknown(run_id)
+    if state.ended_from_outside:
+        state = await _with_input(state, hub)  # Durable forgets the status that named the databases
     ports.last_known.keep(state)
     return state
+
+
+async def _with_input(state: RunState, hub: TaskHub) -> RunState:
+    try:
+        return await hub.find(state.run_id, with_input=True) or state
+    except PassingError:
+        return state
 
 
 def _order(state: RunState, run: Run, now: datetime) -> LookOrder:

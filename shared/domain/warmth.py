@@ -164,7 +164,7 @@ def _from_daemon_set(daemon_set: Json, sight: Sighting, now: datetime) -> Databa
         generation=_text(notes, naming.GENERATION_ANNOTATION) or None,
         source_version=_text(notes, naming.SOURCE_VERSION_ANNOTATION) or None,
     )
-    if not run_id or any("pods" in fault for fault in sight.faults):
+    if not run_id or any(fault.startswith("pods") for fault in sight.faults):
         return row  # not of ours, or its pods were not seen: nobody verified anything that we know of
     return _with_states(row, _states(daemon_set, sight.pods, Look(run_id=run_id, now=now)), daemon_set)
 
