@@ -1,4 +1,4 @@
-"""What a cluster shows of its warmth, whoever warmed it: several lists side by side, within a dashboard's patience.
+"""What a cluster shows of its warmth, whoever warmed it: lists side by side, within a dashboard's patience.
 
 A part that does not answer in time is named; it never looks like a part that is empty.
 """
@@ -40,3 +40,58 @@ class KubernetesMonitor:
     def __init__(self, sessions: KubernetesSessions) -> None:
         """Keep the way to the clusters."""
         self._sessions = sessions
+
+    def sight(self, cluster: Cluster) -> Sighting | Refusal:
+        """Ask for everything at once; a refusal, or silence to all of it, is about the cluster itself."""
+        reads = self._reads(cluster)
+        answers: dict[str, object] = {}
+        faults: list[str] = []
+        for name, read in reads.items():
+            try:
+                answers[name] = read.result(timeout=0)
+            except RefusedError as refused:
+                return refused.refusal
+            except TimeoutError:
+                faults.append(f"{name} did not answer within {_SECONDS_ALL} s")
+            except (*SDK_ERRORS, PassingError) as error:
+                faults.append(f"{name} could not be read ({_told(error)})")
+        if not answers:
+            raise PassingError(f"cluster {cluster.name!r} does not answer: {faults[0]}")
+        return _sighting(answers, tuple(faults))
+
+    def _reads(self, cluster: Cluster) -> dict[str, "Future[object]"]:
+        threads = ThreadPoolExecutor(len(_LISTS) + len(_OBJECTS), thread_name_prefix="sight")
+        reads: dict[str, Future[object]] = {
+            name: threads.submit(self._sessions.items, cluster, *place) for name, place in _LISTS.items()
+        }
+        reads |= {name: threads.submit(self._object, cluster, path) for name, path in _OBJECTS.items()}
+        wait(reads.values(), timeout=_SECONDS_ALL)
+        threads.shutdown(wait=False, cancel_futures=True)
+        return reads
+
+    def _object(self, cluster: Cluster, path: str) -> Json | None:
+        try:
+            return self._sessions.read(cluster, Ask(path=path, read_seconds=_SECONDS_EACH))
+        except ApiException as refused:
+            if refused.status == HTTPStatus.NOT_FOUND:
+                return None
+            raise
+
+
+def _sighting(answers: Mapping[str, object], faults: tuple[str, ...]) -> Sighting:
+    def listed(name: str) -> tuple[Json, ...]:
+        return tuple(cast("list[Json]", answers.get(name, [])))
+
+    return Sighting(
+        workspace=cast("Json | None", answers.get("create-workspace")),
+        vmtouch=cast("Json | None", answers.get("vmtouch-db-cache")),
+        daemon_sets=listed("daemon sets"),
+        pods=listed("pods"),
+        jobs=listed("jobs"),
+        namespaces=listed("namespaces"),
+        faults=faults,
+    )
+
+
+def _told(error: Exception) -> str:
+    return str(error) if isinstance(error, PassingError) else str(fault_of(error))

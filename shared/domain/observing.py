@@ -5,7 +5,7 @@ the run that looks: a Ready pod of yesterday's run says nothing about today's by
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import cast
@@ -27,6 +27,7 @@ _CONFIG_REASONS = {"CreateContainerConfigError", "CreateContainerError", "RunCon
 _NEVER_PASSING = {"ErrImageNeverPull", "InvalidImageName"}
 _CRASHES_TOLERATED = 3  # Kubernetes restarts with growing pauses: the fourth crash is a habit
 _GRACE = timedelta(seconds=60)  # controllers create pods within seconds
+_UNNAMED = "(unnamed)"  # a pod that does not exist is on no node
 
 
 class NodeStanding(StrEnum):
@@ -57,13 +58,15 @@ class Look:
 
     run_id: str
     now: datetime
+    unready: Mapping[str, datetime] = field(default_factory=dict)  # nodes that do not answer, and since when
+    volume_faults: Mapping[str, str] = field(default_factory=dict)  # pod uid: why its volumes do not mount
 
 
 def read_pod(pod: Json, look: Look, live: AgentReport | None = None) -> NodeState:
     """Read one pod; `live` is the last report in its log, where that was read."""
     metadata, spec, status = (_map(pod, key) for key in ("metadata", "spec", "status"))
     init = _init_status(status)
-    report = _own(_final_report(init) or live, look)
+    report = _own(_newest_report(init, live), look)
     state = NodeState(
         node=_text(spec, "nodeName") or _pinned_node(spec),
         pod=_text(metadata, "name"),
@@ -76,40 +79,69 @@ def read_pod(pod: Json, look: Look, live: AgentReport | None = None) -> NodeStat
     )
     if _text(_map(metadata, "annotations"), naming.RUN_ANNOTATION) != look.run_id:
         return replace(state, running=False)  # a pod of an earlier run, about to be replaced
+    if _text(metadata, "deletionTimestamp"):
+        return _with_cause(replace(state, report=None, running=False), {"metadata": metadata}, look)
     if _is_ready(status) and report is not None and report.phase == "ready":
         return replace(state, standing=NodeStanding.READY)
     return _with_cause(state, pod, look)
 
 
-def missing_pods(count: int, applied_at: datetime, look: Look) -> tuple[NodeState, ...]:
-    """Nodes that should have a pod and have none: named, and failed once that is no start-up matter."""
-    late = look.now - applied_at > _GRACE
-    state = NodeState(
-        node="(unnamed)",
-        pod="",
-        pod_uid="",
-        standing=NodeStanding.FAILED if late else NodeStanding.ACTIVE,
-        report=None,
-        restarts=0,
-        running=False,
-        cause=cause_of(Kind.POD_MISSING, "the DaemonSet has no pod on a node it targets", "(unnamed)")
-        if late
-        else None,
-    )
+def missing_pods(count: int, since: datetime, look: Look, refused: str = "") -> tuple[NodeState, ...]:
+    """Nodes that should have a pod and have none: named, and failed once that is no start-up matter.
+
+    `refused` is what the controller was told when it tried: no patience helps against that.
+    """
+    state = _nowhere(NodeStanding.ACTIVE, None)
+    if refused:
+        state = _nowhere(NodeStanding.FAILED, cause_of(Kind.POD_REFUSED, refused, _UNNAMED))
+    elif look.now - since > _GRACE:
+        message = "the DaemonSet has no pod on a node it targets"
+        state = _nowhere(NodeStanding.FAILED, cause_of(Kind.POD_MISSING, message, _UNNAMED))
     return (state,) * max(0, count)
 
 
+def daemonset_gone() -> NodeState:
+    """What stands for all nodes of a DaemonSet that somebody deleted."""
+    message = "the DaemonSet was deleted while its run watched it"
+    return _nowhere(NodeStanding.FAILED, cause_of(Kind.POD_MISSING, message, _UNNAMED, remedy="start again"))
+
+
+def _nowhere(standing: NodeStanding, cause: Cause | None) -> NodeState:
+    return NodeState(
+        node=_UNNAMED,
+        pod="",
+        pod_uid="",
+        standing=standing,
+        report=None,
+        restarts=0,
+        running=False,
+        cause=cause,
+    )
+
+
 def _with_cause(state: NodeState, pod: Json, look: Look) -> NodeState:
-    cause = _reported(state) or _kubernetes_says(state, pod)
-    if cause is None:
+    silent_since = look.unready.get(state.node)
+    if silent_since is not None:
+        cause = cause_of(Kind.NODE_NOT_READY, "the node does not answer", state.node)
+        return _judged(state, cause, final=look.now - silent_since > PATIENCE)
+    found = _reported(state) or _kubernetes_says(state, pod) or _unmounted(state, look)
+    if found is None:
         return state
     created = _when(_text(_map(pod, "metadata"), "creationTimestamp"))
     lasting = created is not None and look.now - created > PATIENCE
-    final = cause.kind not in PASSING or _hopeless(pod) or state.restarts > _CRASHES_TOLERATED
+    final = found.kind not in PASSING or _hopeless(pod) or state.restarts > _CRASHES_TOLERATED
     # A closed account is waited out by the agent itself: the run's deadline judges, not this.
-    waiting = cause.kind is Kind.STORAGE_CLOSED or state.running
-    failed = final or (lasting and not waiting)
-    return replace(state, cause=cause, standing=NodeStanding.FAILED if failed else NodeStanding.ACTIVE)
+    waiting = found.kind is Kind.STORAGE_CLOSED or state.running
+    return _judged(state, found, final=final or (lasting and not waiting))
+
+
+def _judged(state: NodeState, cause: Cause, *, final: bool) -> NodeState:
+    return replace(state, cause=cause, standing=NodeStanding.FAILED if final else NodeStanding.ACTIVE)
+
+
+def _unmounted(state: NodeState, look: Look) -> Cause | None:
+    message = look.volume_faults.get(state.pod_uid)
+    return None if message is None or state.running else cause_of(Kind.VOLUME, message, state.node)
 
 
 def _reported(state: NodeState) -> Cause | None:
@@ -180,6 +212,15 @@ def _is_ready(status: Json) -> bool:
     )
 
 
+def _newest_report(init: Json, live: AgentReport | None) -> AgentReport | None:
+    """A running attempt speaks for itself, unless the one before it failed for good."""
+    ended = _final_report(init)
+    passing = ended is None or ended.error is None or ended.error in PASSING
+    if live is not None and passing and _map(_map(init, "state"), "running"):
+        return live
+    return ended or live
+
+
 def _final_report(init: Json) -> AgentReport | None:
     for where in ("state", "lastState"):
         message = _text(_map(_map(init, where), "terminated"), "message")
@@ -204,8 +245,8 @@ def _pinned_node(spec: Json) -> str:
         _map(_map(spec, "affinity"), "nodeAffinity"), "requiredDuringSchedulingIgnoredDuringExecution"
     )
     for term in _list(affinity, "nodeSelectorTerms"):
-        for field in _list(term, "matchFields"):
-            values = field.get("values")
+        for matched in _list(term, "matchFields"):
+            values = matched.get("values")
             if isinstance(values, list) and values:
                 return str(values[0])[:253]
     return ""

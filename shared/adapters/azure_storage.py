@@ -1,0 +1,206 @@
+"""Storage accounts as ARM sees them: found by name, opened as the operator has chosen, restored exactly."""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any, cast
+
+from shared.adapters.azure_clients import AzureClients
+from shared.adapters.errors import Fault, RefusedError, calling
+from shared.domain.leases import NetworkState
+from shared.domain.model import Account
+from shared.domain.refusals import Reason, Refusal
+from shared.domain.runs import AccountQuery
+from shared.settings import AccessMode, AccessSettings
+
+_ID = re.compile(
+    r"/subscriptions/(?P<subscription>[^/]+)/resourceGroups/(?P<group>[^/]+)/providers/"
+    r"Microsoft\.Storage/storageAccounts/(?P<name>[^/]+)",
+    re.IGNORECASE,
+)
+_WHO = re.compile(r"with object id '([-0-9a-fA-F]{36})'")
+_RULES_BY_ADDRESS = ("ipRules", "ipv6Rules")
+
+Acls = dict[str, Any]
+
+
+class AzureStorageAccounts:
+    """The port `Accounts`."""
+
+    def __init__(self, clients: AzureClients, access: AccessSettings) -> None:
+        """Keep what says how an account is opened."""
+        self._clients = clients
+        self._access = access
+
+    def find(self, query: AccountQuery) -> Account | Refusal:
+        """Ask for it in its group where that is known, else look through the subscription."""
+        search = self._in_group if query.resource_group else self._in_subscription
+        try:
+            with calling(f"looking for storage account {query.name!r}", _not_found(query)):
+                found = search(query)
+        except RefusedError as refused:
+            return refused.refusal
+        return _account(found) if found is not None else _absent(query)
+
+    def network(self, account: Account) -> NetworkState:
+        """Read the switch and the rules, to be kept as they are."""
+        place = _place(account)
+        with calling(f"reading the network of {account.name!r}", _may_not("read", account)):
+            found = self._clients.storage(place["subscription"]).storage_accounts.get_properties(
+                place["group"], place["name"]
+            )
+        return _state(found)
+
+    def open(self, account: Account, found: NetworkState) -> Refusal | None:
+        """Write what the mode asks for, unless it is so already."""
+        opened = self._opened(found)
+        if opened is None or opened == found:
+            return None
+        if found.public_network_access == "SecuredByPerimeter":
+            return _in_a_perimeter(account)
+        try:
+            self._write(account, opened)
+        except RefusedError as refused:
+            return refused.refusal
+        return None
+
+    def restore(self, account: Account, before: NetworkState) -> None:
+        """Write back what was found, unless it is so already."""
+        if self.network(account) != before:
+            self._write(account, before)
+
+    def _in_group(self, query: AccountQuery) -> Any:
+        return self._clients.storage(query.subscription_id).storage_accounts.get_properties(
+            cast("str", query.resource_group), query.name
+        )
+
+    def _in_subscription(self, query: AccountQuery) -> Any:
+        accounts = self._clients.storage(query.subscription_id).storage_accounts.list()
+        return next((found for found in accounts if found.name == query.name), None)
+
+    def _opened(self, found: NetworkState) -> NetworkState | None:
+        """What the account must be like for the nodes to get in; None where nothing is to be done."""
+        if self._access.mode is AccessMode.NONE or found.is_public:
+            return None
+        if self._access.mode is AccessMode.WINDOW:
+            rules = json.loads(found.rules) | {"defaultAction": "Allow"}
+            return _open_state("Allow", rules)
+        return _with_subnet(found, cast("str", self._access.subnet_id))
+
+    def _write(self, account: Account, state: NetworkState) -> None:
+        place = _place(account)
+        body = {
+            "properties": {
+                "publicNetworkAccess": state.public_network_access,
+                "networkAcls": json.loads(state.rules),
+            }
+        }
+        with calling(f"changing the network of {account.name!r}", _may_not("write", account)):
+            self._clients.storage(place["subscription"]).storage_accounts.update(
+                place["group"], place["name"], cast("Any", body)
+            )
+
+
+def _with_subnet(found: NetworkState, subnet_id: str) -> NetworkState:
+    rules: Acls = json.loads(found.rules)
+    if found.public_network_access != "Enabled":
+        # Behind a switch that is off, rules are asleep: none of them is woken but ours.
+        rules |= {key: [] for key in _RULES_BY_ADDRESS if key in rules}
+        rules |= {"virtualNetworkRules": [], "defaultAction": "Deny"}
+    subnets = rules.get("virtualNetworkRules") or []
+    if not any(str(rule.get("id", "")).lower() == subnet_id.lower() for rule in subnets):
+        rules["virtualNetworkRules"] = [*subnets, {"id": subnet_id, "action": "Allow"}]
+    elif found.public_network_access == "Enabled":
+        return found
+    return _open_state("Deny", rules)
+
+
+def _open_state(default_action: str, rules: Acls) -> NetworkState:
+    return NetworkState(
+        public_network_access="Enabled", default_action=default_action, rules=json.dumps(rules)
+    )
+
+
+def _state(found: Any) -> NetworkState:
+    rules: Acls = found.network_rule_set.as_dict() if found.network_rule_set else {"defaultAction": "Allow"}
+    return NetworkState(
+        # Accounts older than the switch have none, and are open.
+        public_network_access=str(found.properties.get("publicNetworkAccess") or "Enabled"),
+        default_action=str(rules.get("defaultAction") or "Allow"),
+        rules=json.dumps(rules),
+    )
+
+
+def _account(found: Any) -> Account:
+    return Account(
+        resource_id=str(found.id),
+        name=str(found.name),
+        blob_endpoint=str(found.primary_endpoints.blob).rstrip("/") + "/",
+    )
+
+
+def _place(account: Account) -> dict[str, str]:
+    match = _ID.fullmatch(account.resource_id)
+    assert match is not None  # the id is ARM's own
+    return match.groupdict()
+
+
+def _absent(query: AccountQuery) -> Refusal:
+    where = f"resource group {query.resource_group!r}" if query.resource_group else "the subscription"
+    return Refusal(
+        reason=Reason.ACCOUNT_NOT_FOUND,
+        message=f"storage account {query.name!r} is not in {where} {query.subscription_id}",
+        remedy="check its name, or send storage_resource_group and the subscription that holds it",
+    )
+
+
+def _not_found(query: AccountQuery) -> Callable[[Fault], Refusal]:
+    scope = f"/subscriptions/{query.subscription_id}"
+    if query.resource_group:
+        scope += f"/resourceGroups/{query.resource_group}"
+
+    def refuse(fault: Fault) -> Refusal:
+        return _absent(query) if fault.status == 404 else _forbidden("read", query.name, scope, fault)  # noqa: PLR2004 - HTTP
+
+    return refuse
+
+
+def _may_not(verb: str, account: Account) -> Callable[[Fault], Refusal]:
+    def refuse(fault: Fault) -> Refusal:
+        if fault.code == "ScopeLocked":
+            return Refusal(
+                reason=Reason.ACCOUNT_FORBIDDEN,
+                message=f"a lock forbids to {verb} storage account {account.name!r} ({fault})",
+                remedy="remove the lock (az lock list), or set STORAGE_ACCESS_MODE to none",
+            )
+        if "Policy" in fault.code:
+            return Refusal(
+                reason=Reason.POLICY_FORBIDS,
+                message=f"a policy forbids to open storage account {account.name!r} ({fault})",
+                remedy="give the nodes a private endpoint and set STORAGE_ACCESS_MODE to none",
+            )
+        return _forbidden(verb, account.name, account.resource_id, fault)
+
+    return refuse
+
+
+def _forbidden(verb: str, name: str, scope: str, fault: Fault) -> Refusal:
+    role = "Reader" if verb == "read" else "Storage Account Contributor"
+    who = _WHO.search(fault.message)
+    assignee = who[1] if who else "<object id of the app's identity>"
+    return Refusal(
+        reason=Reason.ACCOUNT_FORBIDDEN,
+        message=f"the app may not {verb} storage account {name!r} ({fault})",
+        remedy=(
+            f"az role assignment create --assignee-object-id {assignee} "
+            f'--assignee-principal-type ServicePrincipal --role "{role}" --scope {scope}'
+        ),
+    )
+
+
+def _in_a_perimeter(account: Account) -> Refusal:
+    return Refusal(
+        reason=Reason.STORAGE_BLOCKED,
+        message=f"storage account {account.name!r} is in a network security perimeter, not ours to open",
+        remedy="admit the nodes by a rule of the perimeter and set STORAGE_ACCESS_MODE to none",
+    )

@@ -1,0 +1,68 @@
+"""Claims: one document per cluster and database, taken and changed by compare-and-swap."""
+
+from dataclasses import replace
+
+from shared.adapters.documents import Documents, Version
+from shared.domain.claims import Claim
+from shared.domain.model import Cluster, Database
+from shared.domain.naming import claim_name
+from shared.ports import PassingError
+
+_TRIES = 5  # only a cancellation and an ending ever meet here
+
+
+class BlobClaims:
+    """The port `Claims`."""
+
+    def __init__(self, documents: Documents) -> None:
+        """Keep where the documents lie."""
+        self._documents = documents
+
+    def take(self, claim: Claim, over: Claim | None) -> bool:
+        """Write it where there is none, or over exactly `over`; taking what one holds already succeeds."""
+        name = claim_name(claim.cluster, claim.database)
+        if over is None and self._documents.create(name, claim):
+            return True
+        found = self._read(claim.cluster, claim.database)
+        if found is None:
+            return self._documents.create(name, claim)
+        if found.value == claim:
+            return True  # written by an earlier try whose answer was lost
+        return over is not None and found.value == over and self._documents.replace(name, claim, found.etag)
+
+    def read(self, cluster: Cluster, database: Database) -> Claim | None:
+        """Who holds it."""
+        found = self._read(cluster, database)
+        return None if found is None else found.value
+
+    def drop(self, cluster: Cluster, databases: tuple[Database, ...], run_id: str) -> None:
+        """Delete those of this run, in whatever version they are."""
+        for database in databases:
+            self._drop(cluster, database, run_id)
+
+    def cancel(self, cluster: Cluster, database: Database, run_id: str, by: str) -> bool:
+        """Write down who asked; whoever asked first stays named."""
+        name = claim_name(cluster, database)
+        for _ in range(_TRIES):
+            found = self._read(cluster, database)
+            if found is None or found.value.run_id != run_id:
+                return False
+            asked = replace(found.value, cancelled_by=found.value.cancelled_by or by)
+            if asked == found.value or self._documents.replace(name, asked, found.etag):
+                return True
+        raise _contended(name)
+
+    def _drop(self, cluster: Cluster, database: Database, run_id: str) -> None:
+        name = claim_name(cluster, database)
+        for _ in range(_TRIES):
+            found = self._read(cluster, database)
+            if found is None or found.value.run_id != run_id or self._documents.delete(name, found.etag):
+                return
+        raise _contended(name)
+
+    def _read(self, cluster: Cluster, database: Database) -> Version[Claim] | None:
+        return self._documents.read(claim_name(cluster, database), Claim)
+
+
+def _contended(name: str) -> PassingError:
+    return PassingError(f"{name} was changed by others {_TRIES} times in a row; try again")

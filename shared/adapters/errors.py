@@ -1,0 +1,129 @@
+"""What the SDKs raise, told in two classes: it may pass, or it will not.
+
+    Exception
+    ├── ports.PassingError   408, 409, 412, 425, 429, 5xx
+    │   └── UnansweredError  no connection, a time-out, no token yet
+    └── RefusedError         every other answer; carries the `Refusal` that ports hand up as a value
+
+A foreign message is cut to 256 characters, stripped of secrets, and its exception chained.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from azure.core.exceptions import AzureError, HttpResponseError
+from kubernetes.client.exceptions import ApiException
+from urllib3.exceptions import HTTPError
+
+from shared.domain.refusals import Refusal
+from shared.domain.sanitising import sanitise
+from shared.ports import PassingError
+
+MAX_FOREIGN_TEXT = 256
+# Whatever an SDK raises for a call that failed.
+SDK_ERRORS = (AzureError, ApiException, HTTPError)
+_PASSING_STATUSES = frozenset({408, 409, 412, 425, 429})
+# Azure's directory knows a new principal, and a resource its lock, only a while later.
+_PASSING_CODES = frozenset({"PrincipalNotFound"})
+_FINAL_CODES = frozenset({"ScopeLocked", "RoleAssignmentExists"})
+
+
+class UnansweredError(PassingError):
+    """Nobody answered, for as long as was tried."""
+
+
+class RefusedError(Exception):
+    """Something that a retry will not cure, where a port cannot return it."""
+
+    def __init__(self, refusal: Refusal, code: str = "") -> None:
+        """Carry the refusal, and the service's own word for it, to whoever may return it."""
+        super().__init__(refusal.sentence)
+        self.refusal = refusal
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One call that failed, whichever SDK made it."""
+
+    status: int  # 0: nobody answered
+    code: str  # the service's own word, such as AuthorizationFailed
+    message: str
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether the same call may succeed later."""
+        if self.code in _FINAL_CODES:
+            return False
+        unanswered = self.status == 0 or self.status >= 500  # noqa: PLR2004 - the servers' own faults
+        return unanswered or self.status in _PASSING_STATUSES or self.code in _PASSING_CODES
+
+    def __str__(self) -> str:
+        """Status and code before the message, which may be cut."""
+        head = " ".join(part for part in (str(self.status or ""), self.code) if part)
+        return f"{head}: {self.message}" if head else self.message
+
+
+Refuse = Callable[[Fault], Refusal]
+
+
+@contextmanager
+def calling(doing: str, refuse: Refuse) -> Iterator[None]:
+    """Make SDK calls; `doing` says what for, `refuse` what it means when they are refused.
+
+    Raises:
+        PassingError: when the same may succeed later.
+        RefusedError: with what `refuse` made of the answer.
+    """
+    try:
+        yield
+    except SDK_ERRORS as error:
+        fault = fault_of(error)
+        if fault.may_pass:
+            kind = PassingError if fault.status else UnansweredError
+            raise kind(f"{doing} failed for now ({fault})") from error
+        raise RefusedError(refuse(fault), fault.code) from error
+
+
+def fault_of(error: Exception) -> Fault:
+    """Read what is known of an SDK's exception."""
+    if isinstance(error, ApiException):
+        return _kubernetes_fault(error)
+    if isinstance(error, HttpResponseError):
+        return Fault(status=error.status_code or 0, code=_azure_code(error), message=_azure_message(error))
+    return Fault(status=0, code=type(error).__name__, message=_cut(str(error)))
+
+
+def _kubernetes_fault(error: ApiException) -> Fault:
+    """An API server answers with a Status object; whoever stands in front of it may answer anything."""
+    text = error.body.decode("utf-8", "replace") if isinstance(error.body, bytes) else str(error.body or "")
+    try:
+        status = json.loads(text)
+    except (ValueError, RecursionError):
+        status = None
+    told = status if isinstance(status, dict) else {"message": text or error.reason}
+    return Fault(
+        status=int(error.status or 0),
+        code=_word(told.get("reason") or error.reason),
+        message=_cut(told.get("message")),
+    )
+
+
+def _azure_code(error: HttpResponseError) -> str:
+    # Storage and Azure Resource Manager each have a place of their own for it.
+    code = getattr(error, "error_code", None) or getattr(error.error, "code", None)
+    return str(getattr(code, "value", code) or _word(error.reason))
+
+
+def _azure_message(error: HttpResponseError) -> str:
+    return _cut(getattr(error.error, "message", None) or error.message)
+
+
+def _word(reason: object) -> str:
+    return str(reason or "").split("\n", 1)[0].replace(" ", "")[:64]
+
+
+def _cut(text: object) -> str:
+    return " ".join(sanitise(str(text or "")).split())[:MAX_FOREIGN_TEXT]

@@ -1,0 +1,212 @@
+"""AKS clusters: what ARM and the API server say of them, and the objects a warm-up writes there.
+
+Everything is written by server-side apply under one field manager, so that writing it again changes nothing
+and no running pod is deleted for it.
+"""
+
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from kubernetes.client.exceptions import ApiException
+
+from shared.adapters.azure_clients import AzureClients
+from shared.adapters.errors import Fault, RefusedError, UnansweredError, calling
+from shared.adapters.kubernetes_look import KubernetesLook
+from shared.adapters.kubernetes_session import Ask, Json, KubernetesSessions, arm_id, may_not_sign_in
+from shared.domain import looking, naming
+from shared.domain.daemonset import Rollout, config_map, daemon_set
+from shared.domain.model import Cluster, ClusterFacts, Database, KubeletIdentity, NodeSelection
+from shared.domain.refusals import Reason, Refusal
+from shared.domain.runs import ClusterLook, LookOrder
+from shared.domain.selecting import NodeRules, Selected, select_nodes
+from shared.domain.staging import Manifest
+
+FIELD_MANAGER = "elastic-blast-warmup"
+_CONFIG_MAPS = f"/api/v1/namespaces/{naming.NAMESPACE}/configmaps"
+_DAEMON_SETS = f"/apis/apps/v1/namespaces/{naming.NAMESPACE}/daemonsets"
+_APPLY = {"Content-Type": "application/apply-patch+yaml"}
+_MERGE = {"Content-Type": "application/merge-patch+json"}
+# Who says so in a 403 that no role would cure.
+_POLICY = re.compile(
+    r"admission webhook|admissionpolic|podsecurity|hostpath|azurepolicy|denied the request", re.I
+)
+_NO_NODES = Selected(selection=NodeSelection(labels=(), excluded_pools=(), tolerated_taints=()), nodes=())
+
+
+class KubernetesClusters:
+    """The port `Clusters`."""
+
+    def __init__(
+        self, clients: AzureClients, sessions: KubernetesSessions, rules: NodeRules, agent: Mapping[str, str]
+    ) -> None:
+        """Keep which nodes count, and the agent's modules by file name."""
+        self._clients = clients
+        self._sessions = sessions
+        self._rules = rules
+        self._agent = agent
+        self._look = KubernetesLook(sessions)
+
+    def facts(self, cluster: Cluster) -> ClusterFacts | Refusal:
+        """Ask ARM, and the API server only where ARM says that the cluster runs."""
+        try:
+            return self._facts(cluster)
+        except RefusedError as refused:
+            return refused.refusal
+
+    def apply(self, rollout: Rollout, manifest: Manifest) -> Refusal | None:
+        """ConfigMap first, since the pods need it; then the DaemonSet, which comes to own it."""
+        try:
+            self._apply(rollout, manifest)
+        except RefusedError as refused:
+            return refused.refusal
+        return None
+
+    def look(self, order: LookOrder) -> ClusterLook:
+        """See `kubernetes_look`."""
+        return self._look.look(order)
+
+    def remove(self, cluster: Cluster, database: Database, run_id: str | None) -> bool:
+        """Delete the DaemonSet in the background; its ConfigMap, which it owns, goes with it."""
+        path = f"{_DAEMON_SETS}/{naming.daemonset_name(database)}"
+        with calling(f"removing {path}", lambda fault: _may_not(cluster, "delete", fault)):
+            try:
+                found = self._sessions.read(cluster, Ask(path=path))
+                if run_id is not None and looking.run_of(found) != run_id:
+                    return False
+                body = {
+                    "propagationPolicy": "Background",
+                    # Another run may have written it anew since it was read.
+                    "preconditions": {
+                        "uid": looking.uid_of(found),
+                        "resourceVersion": found["metadata"]["resourceVersion"],
+                    },
+                }
+                self._sessions.send(cluster, Ask(method="DELETE", path=path, body=body))
+            except ApiException as refused:
+                if refused.status == HTTPStatus.NOT_FOUND:
+                    return False
+                raise
+        return True
+
+    def _facts(self, cluster: Cluster) -> ClusterFacts:
+        with calling(f"reading cluster {cluster.name!r}", lambda fault: may_not_sign_in(cluster, fault)):
+            clusters = self._clients.clusters(cluster.subscription_id).managed_clusters
+            found = clusters.get(cluster.resource_group, cluster.name)
+        power = str(found.power_state.code if found.power_state else "Unknown")
+        selected = self._nodes(cluster, found) if power == "Running" else _NO_NODES
+        return ClusterFacts(
+            power_state=power, kubelet=_kubelet(found), selection=selected.selection, nodes=selected.nodes
+        )
+
+    def _nodes(self, cluster: Cluster, found: Any) -> Selected:
+        try:
+            with calling(
+                f"listing the nodes of {cluster.name!r}", lambda fault: _may_not(cluster, "list", fault)
+            ):
+                items = self._sessions.items(cluster, "/api/v1/nodes")
+        except UnansweredError as silent:
+            raise RefusedError(_unreachable(cluster, found)) from silent
+        return select_nodes(items, self._rules)
+
+    def _apply(self, rollout: Rollout, manifest: Manifest) -> None:
+        cluster = rollout.plan.cluster
+        files = config_map(rollout, manifest.to_json(), self._agent)
+        name = looking.name_of(files)
+        with calling(
+            f"rolling out {manifest.database.name!r}", lambda fault: _may_not(cluster, "apply", fault)
+        ):
+            self._write(cluster, _CONFIG_MAPS, files)
+            owner = self._write(cluster, _DAEMON_SETS, daemon_set(rollout, name, self._agent))
+            self._hand_over(cluster, name, owner)
+            self._sweep(cluster, name, owner)
+
+    def _write(self, cluster: Cluster, collection: str, body: Json) -> Json:
+        ask = Ask(
+            method="PATCH",
+            path=f"{collection}/{looking.name_of(body)}",
+            query=(("fieldManager", FIELD_MANAGER), ("force", "true")),
+            body=body,
+            headers=_APPLY,
+        )
+        return self._sessions.read(cluster, ask)
+
+    def _hand_over(self, cluster: Cluster, name: str, owner: Json) -> None:
+        """Let the ConfigMap go when its DaemonSet goes."""
+        reference = {
+            "apiVersion": "apps/v1",
+            "kind": "DaemonSet",
+            "name": looking.name_of(owner),
+            "uid": looking.uid_of(owner),
+        }
+        body = {"metadata": {"ownerReferences": [reference]}}
+        path = f"{_CONFIG_MAPS}/{name}"
+        self._sessions.send(cluster, Ask(method="PATCH", path=path, body=body, headers=_MERGE))
+
+    def _sweep(self, cluster: Cluster, name: str, owner: Json) -> None:
+        """Delete what earlier runs of this DaemonSet mounted."""
+        family = re.compile(re.escape(looking.name_of(owner)) + r"-[0-9a-f]{10}")
+        found = self._sessions.items(cluster, _CONFIG_MAPS, (("labelSelector", naming.SELECTOR),))
+        for old in map(looking.name_of, found):
+            if old != name and family.fullmatch(old):
+                self._delete_quietly(cluster, f"{_CONFIG_MAPS}/{old}")
+
+    def _delete_quietly(self, cluster: Cluster, path: str) -> None:
+        try:
+            self._sessions.send(cluster, Ask(method="DELETE", path=path))
+        except ApiException as refused:
+            if refused.status != HTTPStatus.NOT_FOUND:
+                raise
+
+
+def _kubelet(found: Any) -> KubeletIdentity | None:
+    identity = (found.identity_profile or {}).get("kubeletidentity")
+    if identity is None or not identity.object_id:
+        return None
+    return KubeletIdentity(object_id=str(identity.object_id), client_id=str(identity.client_id or ""))
+
+
+def _unreachable(cluster: Cluster, found: Any) -> Refusal:
+    profile = found.api_server_access_profile
+    if profile is not None and profile.enable_private_cluster:
+        why, cure = (
+            "its API server is private",
+            "join the app to a network that reaches it (VNet integration)",
+        )
+    elif profile is not None and profile.authorized_ip_ranges:
+        why, cure = "its API server admits only listed addresses", "add the app's outbound addresses to them"
+    else:
+        why, cure = (
+            "its API server does not answer",
+            "check that it is up and that the app's network reaches it",
+        )
+    return Refusal(
+        reason=Reason.CLUSTER_UNREACHABLE,
+        message=f"cluster {cluster.name!r} cannot be reached: {why}",
+        remedy=cure,
+    )
+
+
+def _may_not(cluster: Cluster, verb: str, fault: Fault) -> Refusal:
+    if fault.code == "RequestEntityTooLarge" or "Too long: must have at most" in fault.message:
+        return Refusal(
+            reason=Reason.DATABASE_TOO_MANY_FILES,
+            message=f"the manifest does not fit into a ConfigMap ({fault})",
+            remedy="stage the database with larger volumes",
+        )
+    if fault.status == HTTPStatus.FORBIDDEN and _POLICY.search(fault.message):
+        return Refusal(
+            reason=Reason.POLICY_FORBIDS,
+            message=f"a policy of cluster {cluster.name!r} forbids the warm-up's pods ({fault})",
+            remedy="exempt namespace default from the policy on hostPath; AKS Automatic cannot be warmed",
+        )
+    return Refusal(
+        reason=Reason.CLUSTER_FORBIDDEN,
+        message=f"the API server of {cluster.name!r} refused to {verb} ({fault})",
+        remedy=(
+            'az role assignment create --role "Azure Kubernetes Service RBAC Writer" '
+            "--assignee-principal-type ServicePrincipal --assignee-object-id <the app's identity> "
+            f"--scope {arm_id(cluster)}"
+        ),
+    )

@@ -1,0 +1,133 @@
+"""One look at a run's nodes: a few lists, the logs that are worth reading, made sense of by the domain.
+
+Lists are asked for once per cluster, whatever the number of databases; logs of at most 32 busy nodes, so
+that the others keep what they reported last.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from shared.adapters.errors import Fault, calling
+from shared.adapters.kubernetes_logs import KubernetesLogs, node_log, reports_in
+from shared.adapters.kubernetes_session import Ask, Json, KubernetesSessions
+from shared.adapters.remembering import Memories, Memory
+from shared.domain import looking, naming
+from shared.domain.model import Cluster, Database
+from shared.domain.observing import Look, NodeState, daemonset_gone, missing_pods, read_pod
+from shared.domain.progress import NodeLog
+from shared.domain.refusals import Reason, Refusal
+from shared.domain.runs import ClusterLook, DatabaseLook, LookOrder
+from shared.domain.sanitising import last_lines
+
+_OURS = (("labelSelector", naming.SELECTOR),)
+_EVENTS = f"/api/v1/namespaces/{naming.NAMESPACE}/events"
+_AS_TABLE = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scene:
+    """All that was listed in one look."""
+
+    order: LookOrder
+    memory: Memory
+    look: Look
+    daemonsets: Mapping[str, Json]
+    pods: Sequence[Json]
+    nodes: Mapping[str, bool]
+    refusals: Sequence[Json] = ()  # the controllers' FailedCreate events
+
+
+class KubernetesLook:
+    """Looks at clusters, and remembers a little from one look to the next."""
+
+    def __init__(self, sessions: KubernetesSessions) -> None:
+        """Keep the way to the clusters."""
+        self._sessions = sessions
+        self._logs = KubernetesLogs(sessions)
+        self._memories = Memories()
+
+    def look(self, order: LookOrder) -> ClusterLook:
+        """List, read the logs that are worth it, and say what is known of every node."""
+        with calling(f"looking at {order.cluster.name!r}", lambda fault: _may_not(order.cluster, fault)):
+            scene = self._with_events(self._listed(order))
+            logs = self._logs.last_words(order.cluster, looking.busy_in_turn(_states(scene), order.look))
+            scene.memory.reports |= reports_in(logs)
+            databases = _databases(scene)
+            failing = looking.failing_with_logs(_states(scene))
+            told = self._logs.of_failures(order.cluster, failing)
+        return ClusterLook(databases=databases, logs=(*told, *_one_busy(_states(scene), logs)))
+
+    def _listed(self, order: LookOrder) -> _Scene:
+        cluster, memory = order.cluster, self._memories.of(order.cluster, order.run_id)
+        daemonsets = self._sessions.items(
+            cluster, f"/apis/apps/v1/namespaces/{naming.NAMESPACE}/daemonsets", _OURS
+        )
+        pods = self._sessions.items(cluster, f"/api/v1/namespaces/{naming.NAMESPACE}/pods", _OURS)
+        table = self._sessions.read(cluster, Ask(path="/api/v1/nodes", headers=_AS_TABLE))
+        nodes = looking.nodes_in(table)
+        memory.forget_all_but(looking.uid_of(pod) for pod in pods)
+        silent = memory.since("unready", (name for name, ready in nodes.items() if not ready), order.now)
+        return _Scene(
+            order=order,
+            memory=memory,
+            look=Look(run_id=order.run_id, now=order.now, unready=silent),
+            daemonsets={looking.name_of(found): found for found in daemonsets},
+            pods=pods,
+            nodes=nodes,
+        )
+
+    def _with_events(self, scene: _Scene) -> _Scene:
+        """Events tell what neither pods nor DaemonSets do; they are read only when something is amiss."""
+        if not any(looking.is_puzzling(state) for state in _states(scene)):
+            return scene
+        faults = looking.volume_faults(self._events(scene, "FailedMount"), scene.order.applied_at)
+        return replace(
+            scene,
+            look=replace(scene.look, volume_faults=faults),
+            refusals=self._events(scene, "FailedCreate"),
+        )
+
+    def _events(self, scene: _Scene, reason: str) -> list[Json]:
+        return self._sessions.items(scene.order.cluster, _EVENTS, (("fieldSelector", f"reason={reason}"),))
+
+
+def _databases(scene: _Scene) -> tuple[DatabaseLook, ...]:
+    return tuple(_database(scene, staged.database) for staged in scene.order.databases)
+
+
+def _states(scene: _Scene) -> tuple[NodeState, ...]:
+    return tuple(state for seen in _databases(scene) for state in seen.states)
+
+
+def _database(scene: _Scene, database: Database) -> DatabaseLook:
+    name = naming.daemonset_name(database)
+    daemonset = scene.daemonsets.get(name)
+    if daemonset is None:
+        return DatabaseLook(database=database, settled=True, states=(daemonset_gone(),))
+    pods = looking.pods_of(daemonset, scene.pods, scene.nodes)
+    states = tuple(read_pod(pod, scene.look, scene.memory.reports.get(looking.uid_of(pod))) for pod in pods)
+    missing = max(0, looking.wanted_pods(daemonset) - len(states))
+    since = scene.memory.since(f"missing {name}", [name] if missing else [], scene.order.now)
+    refused = looking.refused_creation(daemonset, scene.refusals, scene.order.applied_at)
+    return DatabaseLook(
+        database=database,
+        settled=looking.is_settled(daemonset, scene.order.run_id),
+        states=(*states, *missing_pods(missing, since.get(name, scene.order.now), scene.look, refused)),
+    )
+
+
+def _one_busy(states: Sequence[NodeState], logs: Mapping[str, str]) -> tuple[NodeLog, ...]:
+    """The last line of one node at work, so that there is always something true to read."""
+    for state in states:
+        lines = last_lines(logs.get(state.pod_uid, "")) if state.running else ()
+        if lines:
+            return (node_log(state, lines[-1:]),)
+    return ()
+
+
+def _may_not(cluster: Cluster, fault: Fault) -> Refusal:
+    return Refusal(
+        reason=Reason.CLUSTER_FORBIDDEN,
+        message=f"the API server of {cluster.name!r} no longer shows its pods ({fault})",
+        remedy="give the app's identity Azure Kubernetes Service RBAC Writer on the cluster",
+    )
