@@ -9,6 +9,7 @@ import asyncio
 import concurrent.futures.thread
 import functools
 import os
+import sys
 import threading
 import traceback
 import uuid
@@ -27,6 +28,10 @@ from local.host.protocol.texts import WorkerFailure
 
 _HOST_FILES = {__file__, concurrent.futures.thread.__file__}
 _WITH_CONTEXT = {Trigger.HTTP, Trigger.ACTIVITY, Trigger.TIMER}
+
+
+# A long history's worth; beyond it times are parsed again.
+_REMEMBERED_TIMES = 50_000
 
 
 class FunctionTimeoutError(Exception):
@@ -81,6 +86,7 @@ class Invoker:
         """Start the loop's thread; the pool starts its own as needed."""
         self._root = root
         self._timeout = timeout
+        _remember_parsed_times()
         # The worker's own default: that of ThreadPoolExecutor, min(32, cpus + 4).
         threads = os.environ.get("PYTHON_THREADPOOL_THREAD_COUNT")
         self._pool = concurrent.futures.ThreadPoolExecutor(
@@ -138,3 +144,14 @@ def describe_failure(error: BaseException) -> WorkerFailure:
         message=str(error),
         stack="".join(traceback.format_list(frames[below_host:])),
     )
+
+
+def _remember_parsed_times() -> None:
+    """Have the SDK parse each timestamp once.
+
+    It parses every event's with dateutil in every episode, 40 µs each: four fifths of a replay.
+    """
+    history_event = sys.modules.get("azure.durable_functions.models.history.HistoryEvent")
+    if history_event is not None:
+        parse = functools.lru_cache(_REMEMBERED_TIMES)(vars(history_event)["dt_parse"])
+        vars(history_event)["dt_parse"] = parse
