@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
@@ -53,10 +53,10 @@ class Control:
         return JSONResponse({**self._world.snapshot(), "behaviour": asdict(self._world.behaviour)})
 
     async def _behave(self, request: Request) -> Response:
-        return JSONResponse(asdict(self._world.behave(await request.json())))
+        return JSONResponse(asdict(self._world.behave(await _object(request))))
 
     async def _power(self, request: Request) -> Response:
-        state = (await request.json()).get("state")
+        state = (await _object(request)).get("state")
         name = request.path_params["cluster"]
         found = [each for each in self._world.settings.clusters if each.name == name]
         if not found or state not in POWER_STATES:
@@ -66,13 +66,23 @@ class Control:
         return Response(status_code=204)
 
     async def _set_faults(self, request: Request) -> Response:
-        body = await request.json()
-        self._faults.set([parse_rule(each) for each in body.get("rules", [])], seed=int(body.get("seed", 0)))
+        body = await _object(request)
+        rules, seed = body.get("rules", []), body.get("seed", 0)
+        if not (isinstance(rules, list) and isinstance(seed, int)):
+            raise FaultError("rules must be a list and seed a number")
+        self._faults.set([parse_rule(each) for each in rules], seed=seed)
         return Response(status_code=204)
 
     async def _clear_faults(self, _request: Request) -> Response:
         self._faults.set([], seed=0)
         return Response(status_code=204)
+
+
+async def _object(request: Request) -> dict[str, Any]:
+    body = await request.json()
+    if not isinstance(body, dict):
+        raise FaultError("the body must be a JSON object")
+    return body
 
 
 async def _bad_request(_request: Request, error: Exception) -> Response:

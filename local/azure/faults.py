@@ -54,6 +54,8 @@ class Rule:
     count: int | None = None
     seconds: float = 0.0
     status: int = 503
+    code: str = ""
+    """The error code that goes with the status; empty takes the usual one."""
     retry_after_seconds: int | None = None
     after_bytes: int = 0
 

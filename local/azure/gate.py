@@ -33,6 +33,9 @@ from local.azure.upstream import Azurite, AzuriteDownError
 if TYPE_CHECKING:
     from local.azure.journal import Journal
 
+USUAL_CODES = {403: "AuthorizationFailure", 404: "BlobNotFound", 429: "ServerBusy", 503: "ServerBusy"}
+"""What Azure Storage calls an injected status."""
+
 MALFORMED = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
@@ -189,7 +192,7 @@ def _injected(fault: Rule, caller: str) -> Refused:
     return Refused(
         caller=caller,
         status=fault.status,
-        code="ServerBusy" if fault.status in (429, 503) else "InternalError",
+        code=fault.code or USUAL_CODES.get(fault.status, "InternalError"),
         message="Injected through the control listener.",
         retry_after_seconds=fault.retry_after_seconds,
     )

@@ -1,7 +1,6 @@
 """The configuration file of the Azure that runs here, parsed once into value objects.
 
-A JSON object; `docs` of each field stand with the classes below. Paths are absolute. A missing or odd field
-is named.
+A JSON object with the fields of `Settings`; paths are absolute. A missing or odd field is named.
 """
 
 from __future__ import annotations
@@ -202,8 +201,9 @@ def parse_settings(raw: dict[str, Any]) -> Settings:
 def parse_behaviour(raw: dict[str, Any], before: Behaviour) -> Behaviour:
     """Change the named fields; raises SettingsError for one that is unknown or of another type."""
     for name, value in raw.items():
-        expected = type(getattr(before, name, None))
-        fits = isinstance(value, int | float) if expected is float else type(value) is expected
+        expected = type(getattr(Behaviour(), name, None))
+        # A whole number of seconds is fine, True is not.
+        fits = type(value) in (int, float) if expected is float else type(value) is expected
         if not fits:
             raise SettingsError(f"behaviour has no {name} = {value!r}; see local/azure/settings.py")
     return replace(before, **raw)

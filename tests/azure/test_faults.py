@@ -118,7 +118,7 @@ def test_a_truncated_body_ends_where_it_was_told_to(azure: LaptopAzure) -> None:
     with pytest.raises(http.client.IncompleteRead) as broken:
         read(azure)
     assert broken.value.partial == CONTENT[:1000]
-    assert azure.log("blob")[-1]["bytes"] == 1000
+    assert azure.has_logged("blob", status=200, bytes=1000)
     assert read(azure) == CONTENT
 
 
@@ -138,7 +138,7 @@ def test_a_busy_server_says_so(azure: LaptopAzure) -> None:
 
     with pytest.raises(AssertionError, match="503"):
         read(azure)
-    assert azure.log("blob")[-1]["status"] == 503
+    assert azure.has_logged("blob", status=503, caller="app")
 
 
 @pytest.mark.usefixtures("readable")
@@ -183,3 +183,19 @@ def test_the_state_can_be_looked_at(azure: LaptopAzure) -> None:
 
     assert set(state) == {"assignments", "networks", "power", "behaviour"}
     assert DATA_ACCOUNT in state["networks"]
+
+
+@pytest.mark.parametrize("body", [[], {"rules": 3}, {"rules": [], "seed": "one"}])
+def test_faults_that_are_no_rules_are_refused(azure: LaptopAzure, body: object) -> None:
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        azure.operate("PUT", "/faults", body)
+    with refused.value:
+        assert refused.value.code == 400
+
+
+def test_a_fault_may_say_azures_code(azure: LaptopAzure, clusters: ContainerServiceClient) -> None:
+    azure.fault(area="arm", kind="status", status=409, code="OperationNotAllowed", count=1)
+
+    with pytest.raises(HttpResponseError) as refused:
+        clusters.managed_clusters.get("rg-blast", "blast_aks-1")
+    assert refusal_of(refused.value) == (409, "OperationNotAllowed")

@@ -25,7 +25,7 @@ from local.azurite import AzuritePlan
 from local.certificates import ensure_certificates
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from azure.core.exceptions import HttpResponseError
 
@@ -45,6 +45,7 @@ CONTRIBUTOR = "ba92f5b4-2d11-453d-a403-e96b0029c9fe"
 READER = "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1"
 START_SECONDS = 20.0
 AZCOPY_SECONDS = 30.0
+SOON_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +68,10 @@ class LaptopAzure:
             json.loads(line) for line in (self.folder / "logs" / f"{name}.jsonl").read_text().splitlines()
         ]
 
+    def has_logged(self, name: str, **fields: object) -> bool:
+        """Whether a line with these fields is there, or comes before long."""
+        return eventually(lambda: any(fields.items() <= line.items() for line in self.log(name)))
+
     def operate(self, method: str, path: str, body: object = None) -> Any:
         """Speak to the control listener."""
         request = urllib.request.Request(  # noqa: S310 - http on loopback
@@ -78,6 +83,16 @@ class LaptopAzure:
     def fault(self, **rule: object) -> None:
         """One fault rule in place of all."""
         self.operate("PUT", "/faults", {"seed": 1, "rules": [rule]})
+
+
+def eventually(condition: Callable[[], bool]) -> bool:
+    """Whether it comes true before long: a log line is written after its answer."""
+    deadline = time.monotonic() + SOON_SECONDS
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
 
 
 def refusal_of(error: HttpResponseError) -> tuple[int | None, str | None]:

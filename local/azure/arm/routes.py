@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -16,6 +15,9 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from local.azure.faults import Rule
+
+USUAL_CODES = {403: "AuthorizationFailed", 404: "ResourceNotFound", 409: "Conflict", 429: "TooManyRequests"}
+"""What ARM calls an injected status."""
 
 SUBSCRIPTION = "/subscriptions/{subscription}"
 GROUP = f"{SUBSCRIPTION}/resourceGroups/{{group}}"
@@ -59,7 +61,7 @@ def arm_app(envelope: Envelope) -> ASGIApp:
 
 def refuse_on_demand(fault: Rule) -> Response:
     """An injected status, in ARM's words."""
-    code = "TooManyRequests" if fault.status == HTTPStatus.TOO_MANY_REQUESTS else "InternalServerError"
+    code = fault.code or USUAL_CODES.get(fault.status, "InternalServerError")
     after = fault.retry_after_seconds
     headers = {} if after is None else {"Retry-After": str(after)}
     return ArmError(fault.status, code, "Injected through the control listener.", headers=headers).response()
