@@ -13,6 +13,7 @@ from pathlib import Path
 
 END_SECONDS = 10.0  # a server gets this long to end by itself
 _POLL_SECONDS = 0.05
+_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
 _START_TIME_FIELD = 19  # of /proc/PID/stat, counted behind the command's closing parenthesis
 
 
@@ -44,7 +45,7 @@ def start(program: Program, *, log: Path, folder: Path) -> Started:
     with log.open("ab") as output:
         process = subprocess.Popen(
             list(program.command),
-            env={**os.environ, **program.environment},
+            env={**_inherited(), **program.environment},
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -63,6 +64,11 @@ def end(started: Sequence[Started]) -> None:
         time.sleep(_POLL_SECONDS)
     for each in started:
         _signal(each, signal.SIGKILL)
+
+
+def _inherited() -> dict[str, str]:
+    """What every program needs; nothing else of the caller's shell reaches the app or the nodes."""
+    return {name: os.environ[name] for name in _INHERITED if name in os.environ}
 
 
 def _signal(started: Started, number: signal.Signals) -> None:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from shared.domain.callers import Caller, Stranger
 from shared.domain.claims import Claim
-from shared.domain.daemonset import Rollout
+from shared.domain.daemonset import PodRules, Rollout
 from shared.domain.leases import Ledger, NetworkState
 from shared.domain.model import Account, Cluster, ClusterFacts, Database, RoleGrant
 from shared.domain.refusals import Refusal
@@ -128,3 +128,43 @@ class Callers(Protocol):
 
     def learn(self) -> None:
         """Fetch the tenant's signing keys; blocks, and remembers a failure instead of raising it."""
+
+
+class World(Protocol):
+    """All ports together, as the composition root hands them on, and the rules that pods follow."""
+
+    @property
+    def accounts(self) -> Accounts:
+        """Storage accounts."""
+
+    @property
+    def catalog(self) -> Catalog:
+        """Databases."""
+
+    @property
+    def callers(self) -> Callers | None:
+        """Who calls; None only where nobody needs a token."""
+
+    @property
+    def claims(self) -> Claims:
+        """Who warms what."""
+
+    @property
+    def clusters(self) -> Clusters:
+        """AKS clusters."""
+
+    @property
+    def ledgers(self) -> Ledgers:
+        """Who holds which account open."""
+
+    @property
+    def monitor(self) -> Monitor:
+        """How warm a cluster is."""
+
+    @property
+    def roles(self) -> Roles:
+        """Role assignments."""
+
+    @property
+    def pod_rules(self) -> PodRules:
+        """What an operator has set for all pods."""
