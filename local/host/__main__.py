@@ -8,6 +8,7 @@ import traceback
 from pathlib import Path
 
 from local.host.config import ConfigError
+from local.host.engine.checkpoint import StateInUseError
 from local.host.indexing import IndexingError
 from local.host.schedules import ScheduleError
 from local.host.serving import Host, Options, PortTakenError
@@ -24,7 +25,7 @@ def main() -> int:
         logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
         host = Host(_options(arguments))
-    except (ConfigError, IndexingError, PortTakenError, ScheduleError) as error:
+    except (ConfigError, IndexingError, PortTakenError, ScheduleError, StateInUseError) as error:
         print(f"the host did not start: {error}", file=sys.stderr)
         return 1
     except Exception as error:  # noqa: BLE001 - importing the app can raise anything

@@ -97,7 +97,7 @@ class App:
 
 def load_app(root: Path) -> App:
     """Import `function_app` from `root` and index it; import errors pass through."""
-    sys.path.insert(0, str(root))
+    _put_last_on_path(root)
     module = importlib.import_module("function_app")
     registers = {
         id(value): value for value in vars(module).values() if isinstance(value, func.FunctionRegister)
@@ -131,6 +131,16 @@ def timer_binding(function: Function) -> TimerBinding:
         schedule=resolve_settings(function.binding.schedule),
         run_on_startup=bool(function.binding.run_on_startup),
     )
+
+
+def _put_last_on_path(root: Path) -> None:
+    """Let the app find its own modules, after those of the packages, as the production worker does.
+
+    The folder that this host was started from is not the app's business, and goes.
+    """
+    here = Path.cwd()
+    sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != here]
+    sys.path.append(str(root))
 
 
 def _describe(built: Any) -> Function:

@@ -1,11 +1,13 @@
 """Put a host together and serve it until it is told to stop."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
 import signal
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,12 +56,13 @@ class Host:
     """An app, its hub and its listeners, put together but not yet at work."""
 
     def __init__(self, options: Options) -> None:
-        """Index the app, take the ports, restore the hub; nothing of the app's runs yet."""
-        load_local_settings(options.app_dir)
-        config = load_host_config(options.app_dir)
-        app = load_app(options.app_dir)
+        """Take the ports, index the app, restore the hub; no function of the app's runs yet."""
         self._options = options
         self._public, self._rpc = _listen(options.port), _listen(options.rpc_port)
+        load_local_settings(options.app_dir)
+        _tell_app_where_it_is(self._public)
+        config = load_host_config(options.app_dir)
+        app = load_app(options.app_dir)
         self._checkpoint, self._hub = _restore(options, config)
         self._saver = Saver(self._hub, self._checkpoint)
         self._keys = make_keys(self._checkpoint.secret, is_enforced=options.enable_auth)
@@ -136,6 +139,11 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self.is_serving = asyncio.Event()
 
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to the host."""
+        yield
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Tell who waits for it that requests are taken."""
         await super().startup(sockets)
@@ -144,6 +152,12 @@ class _Server(uvicorn.Server):
     def stop(self) -> None:
         """Accept no more, and end when what is in flight is answered."""
         self.should_exit = True
+
+
+def _tell_app_where_it_is(public: socket.socket) -> None:
+    """Set what Core Tools set, so that an app can tell that it is on a developer's machine."""
+    os.environ.setdefault("AZURE_FUNCTIONS_ENVIRONMENT", "Development")
+    os.environ.setdefault("WEBSITE_HOSTNAME", _origin(public).removeprefix("http://"))
 
 
 def _listen(port: int) -> socket.socket:

@@ -4,7 +4,7 @@ import json
 import sqlite3
 from pathlib import Path
 
-from testkit.hosting import RunningHost, Starter
+from testkit.hosting import APP, RunningHost, Starter
 
 
 def naps(trace: Path) -> int:
@@ -117,3 +117,14 @@ def _leave_an_instance(host: RunningHost) -> None:
 def _system_key(ready: Path) -> str:
     key: str = json.loads(ready.read_text())["system_key"]
     return key
+
+
+def test_a_state_file_in_use_is_refused_and_left_alone(start_host: Starter, tmp_path: Path) -> None:
+    state = str(tmp_path / "state.db")
+    host = start_host("--state", state)
+    log = tmp_path / "second.log"
+    second = start_host.spawn("--state", state, app=APP, env=None, log=log)
+    second.communicate(timeout=20)
+    assert second.returncode == 1
+    assert f"{state} is in use by another host: stop it, or name another file" in log.read_text()
+    assert host.run("fan_out", 2)["runtimeStatus"] == "Completed"

@@ -7,6 +7,7 @@ within a fraction of a second, and is done again after a kill (activities run at
 
 import dataclasses
 import json
+import logging
 import sqlite3
 import threading
 import time
@@ -23,6 +24,10 @@ from local.host.protocol.history import Identity, ParentLink
 
 # What a kill may undo: short beside any activity, long enough to batch a burst of episodes.
 _WRITE_PAUSE_SECONDS = 0.05
+# Between two complaints about a full disk.
+_RETRY_PAUSE_SECONDS = 5
+
+_logger = logging.getLogger(__name__)
 
 _SCHEMA = """
 create table if not exists instance(
@@ -32,6 +37,10 @@ create table if not exists secret(name text primary key, value text not null);
 """
 
 
+class StateInUseError(Exception):
+    """A checkpoint that another host has open; the message names the remedy."""
+
+
 class Checkpoint:
     """The file that a hub is kept in."""
 
@@ -39,6 +48,8 @@ class Checkpoint:
         """Open the file or create it; sqlite3.DatabaseError if it is none of ours."""
         # Client threads and the saver's thread take turns under the saver's lock.
         self._database = sqlite3.connect(path, check_same_thread=False)
+        # One host per file: a second one is refused instead of writing over the first.
+        self._database.execute("pragma locking_mode=exclusive")
         # A killed process loses nothing that was committed; only a power cut could.
         self._database.execute("pragma journal_mode=wal")
         self._database.execute("pragma synchronous=normal")
@@ -83,16 +94,23 @@ class Saver:
         threading.Thread(target=self._run, daemon=True, name="checkpoint").start()
 
     def flush(self) -> None:
-        """Return when every change made before the call is on disk."""
+        """Return when every change made before the call is on disk; sqlite3.Error if it cannot be."""
         with self._writing:
             changes = self._hub.take_changes()
-            if changes:
+            try:
                 self._checkpoint.save(changes)
+            except sqlite3.Error:
+                self._hub.put_back(changes)
+                raise
 
     def _run(self) -> None:
         while True:
             self._hub.changed.wait()
-            self.flush()
+            try:
+                self.flush()
+            except sqlite3.Error as error:
+                _logger.warning("the checkpoint cannot be written, runs go on in memory: %s", error)
+                time.sleep(_RETRY_PAUSE_SECONDS)
             time.sleep(_WRITE_PAUSE_SECONDS)
 
 
@@ -102,6 +120,12 @@ def open_checkpoint(path: Path) -> tuple[Checkpoint, list[Snapshot], Path | None
     try:
         checkpoint = Checkpoint(path)
         return checkpoint, checkpoint.load(), None
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+            raise StateInUseError(
+                f"{path} is in use by another host: stop it, or name another file"
+            ) from error
+        raise
     except (sqlite3.DatabaseError, DecodeError, ValueError, TypeError, KeyError):
         aside = _set_aside(path)
         return Checkpoint(path), [], aside

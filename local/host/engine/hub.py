@@ -226,6 +226,12 @@ class Hub(InMemoryOrchestrationBackend):
             touched, self._touched = self._touched, set()
             return {instance_id: self._snapshot(instance_id) for instance_id in touched}
 
+    def put_back(self, changes: Iterable[str]) -> None:
+        """Take changes back that could not be written."""
+        with self._lock:
+            self._touched.update(changes)
+            self.changed.set()
+
     def restore(self, snapshots: Iterable[Snapshot]) -> None:
         """Take up where the snapshots left off: pending work is queued, timers are set."""
         with self._lock:
