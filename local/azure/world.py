@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from local.azure.settings import parse_behaviour
@@ -29,6 +29,8 @@ class Network:
     bypass: str = "AzureServices"
     ip_rules: tuple[str, ...] = ()
     subnet_ids: tuple[str, ...] = ()
+    kept_rules: dict[str, Any] = field(default_factory=dict)
+    """Rules of further kinds, by their ARM names: shown as they were sent, admitting nobody here."""
 
     def admits(self, subnet_id: str | None) -> bool:
         """Whether a caller in that subnet (or in none) comes through.

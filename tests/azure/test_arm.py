@@ -14,6 +14,7 @@ from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, 
 from azure.mgmt.storage.models import (
     IPRule,
     NetworkRuleSet,
+    ResourceAccessRule,
     VirtualNetworkRule,
 )
 from testkit.azure import (
@@ -21,6 +22,7 @@ from testkit.azure import (
     HEADER,
     KUBELET,
     READER,
+    TENANT,
     account_change,
     account_id,
     refusal_of,
@@ -106,6 +108,7 @@ def test_an_accounts_rules_are_written_and_read_back_whole(storage: StorageManag
         bypass="None",
         ip_rules=[IPRule(ip_address_or_range="203.0.113.7", action="Allow")],
         virtual_network_rules=[VirtualNetworkRule(virtual_network_resource_id="/subnet", action="Allow")],
+        resource_access_rules=[ResourceAccessRule(tenant_id=TENANT, resource_id="/workspace")],
     )
     update = account_change(public_network_access="Enabled", network_rule_set=rules)
     storage.storage_accounts.update("rg-storage", "warmdata", update)
@@ -114,6 +117,7 @@ def test_an_accounts_rules_are_written_and_read_back_whole(storage: StorageManag
     kept = account.network_rule_set
     assert account.public_network_access == "Enabled"
     assert (kept.default_action, kept.bypass) == ("Deny", "None")
+    assert [each.resource_id for each in kept.resource_access_rules] == ["/workspace"]
     assert [each.ip_address_or_range for each in kept.ip_rules] == ["203.0.113.7"]
     assert [each.virtual_network_resource_id for each in kept.virtual_network_rules] == ["/subnet"]
 

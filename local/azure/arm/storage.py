@@ -24,6 +24,9 @@ KIND = "Microsoft.Storage/storageAccounts"
 
 PUBLIC_ACCESS = frozenset({"Enabled", "Disabled", "SecuredByPerimeter"})
 
+KEPT_AS_SENT = ("ipv6Rules", "resourceAccessRules")
+"""Rules for addresses of IPv6 and for resources of other services."""
+
 DEFAULT_ACTIONS = frozenset({"Allow", "Deny"})
 
 
@@ -73,6 +76,7 @@ def _parse_rules(network: Network, rules: Mapping[str, Any]) -> Network:
         bypass=rules.get("bypass", "AzureServices"),
         ip_rules=tuple(each["value"] for each in rules.get("ipRules") or ()),
         subnet_ids=tuple(each["id"] for each in rules.get("virtualNetworkRules") or ()),
+        kept_rules={name: rules[name] for name in KEPT_AS_SENT if rules.get(name)},
     )
 
 
@@ -112,6 +116,8 @@ def _rules(network: Network) -> dict[str, Any]:
     return {
         "bypass": network.bypass,
         "defaultAction": network.default_action,
+        **{name: [] for name in KEPT_AS_SENT},
+        **network.kept_rules,
         "ipRules": [{"value": each, "action": "Allow"} for each in network.ip_rules],
         "virtualNetworkRules": [
             {"id": each, "action": "Allow", "state": "Succeeded"} for each in network.subnet_ids
