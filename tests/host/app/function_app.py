@@ -48,6 +48,30 @@ async def client_binding(req: func.HttpRequest, client: str) -> func.HttpRespons
     return func.HttpResponse(client, mimetype="application/json")
 
 
+@app.route(route="client/{operation}/{id}", methods=["POST"])
+@app.durable_client_input(client_name="client")
+async def operate(req: func.HttpRequest, client: df.DurableOrchestrationClient) -> func.HttpResponse:
+    instance_id = req.route_params["id"]
+    match req.route_params["operation"]:
+        case "wait":
+            answer: func.HttpResponse = await client.wait_for_completion_or_create_check_status_response(
+                req, instance_id, 5000, 50
+            )
+            return answer
+        case "status":
+            result = (await client.get_status(instance_id, show_history=True)).to_json()
+        case "list":
+            found = await client.get_status_by(runtime_status=[df.OrchestrationRuntimeStatus.Running])
+            result = [status.instance_id for status in found]
+        case "purge":
+            result = (await client.purge_instance_history(instance_id)).instances_deleted
+        case "raise_event":
+            result = await client.raise_event(instance_id, "go", {"by": "client"})
+        case operation:
+            result = await getattr(client, operation)(instance_id, "a reason")
+    return func.HttpResponse(json.dumps(result, default=str), mimetype="application/json")
+
+
 @app.route(route="hello/{who?}", auth_level=func.AuthLevel.ANONYMOUS)
 def hello(req: func.HttpRequest, context: func.Context) -> str:
     return f"hello {req.route_params.get('who', 'nobody')} from {context.function_name}"
