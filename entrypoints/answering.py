@@ -15,7 +15,7 @@ import azure.functions as func
 
 from shared.domain.refusals import Reason, Refusal
 from shared.domain.requests import BadRequestError
-from shared.ports import PassingError
+from shared.ports import FinalError, PassingError
 
 Json = Mapping[str, object]
 
@@ -60,6 +60,9 @@ async def respond(door: Awaitable[Answer]) -> func.HttpResponse:
         answer = _error(400, str(bad))
     except ShutDoorError as refused:
         answer = _error(refused.status, str(refused))
+    except FinalError as final:
+        shut = refused(final.refusal)
+        answer = _error(shut.status, str(shut))
     except PassingError as passing:
         answer = _error(503, f"{passing}; try again in a moment")
     except Exception:  # the outermost frame: the caller gets a sentence, the log gets the trace

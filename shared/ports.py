@@ -1,6 +1,7 @@
 """What the hands and doors need of the world, in the words of the domain.
 
-Each port raises `PassingError` for what a retry may cure, and returns a `Refusal` for what it cannot.
+Each port raises `PassingError` for what a retry may cure, and returns a `Refusal` for what it cannot,
+or raises it as `FinalError` where it can return none.
 """
 
 from contextlib import AbstractContextManager
@@ -19,6 +20,15 @@ from shared.domain.warmth import Sighting
 
 class PassingError(Exception):
     """Something that may pass: a time-out, a throttle, a service that is down. Worth a retry."""
+
+
+class FinalError(Exception):
+    """Something that a retry will not cure, raised where a port can return no `Refusal`; carries it."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        """Say it as the refusal does."""
+        super().__init__(refusal.sentence)
+        self.refusal = refusal
 
 
 class Clusters(Protocol):

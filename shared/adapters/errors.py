@@ -3,7 +3,8 @@
     Exception
     ├── ports.PassingError   408, 409, 412, 425, 429, 5xx
     │   └── UnansweredError  no connection, a time-out, no token yet
-    └── RefusedError         every other answer; carries the `Refusal` that ports hand up as a value
+    └── ports.FinalError
+        └── RefusedError     every other answer; carries the `Refusal` that ports hand up as a value
 
 A foreign message is cut to 256 characters, stripped of secrets, and its exception chained.
 """
@@ -19,7 +20,7 @@ from urllib3.exceptions import HTTPError
 
 from shared.domain.refusals import Refusal
 from shared.domain.sanitising import sanitise
-from shared.ports import PassingError
+from shared.ports import FinalError, PassingError
 
 MAX_FOREIGN_TEXT = 256
 # Whatever an SDK raises for a call that failed.
@@ -34,13 +35,12 @@ class UnansweredError(PassingError):
     """Nobody answered, for as long as was tried."""
 
 
-class RefusedError(Exception):
-    """Something that a retry will not cure, where a port cannot return it."""
+class RefusedError(FinalError):
+    """Something that a retry will not cure, with the service's own word for it."""
 
     def __init__(self, refusal: Refusal, code: str = "") -> None:
         """Carry the refusal, and the service's own word for it, to whoever may return it."""
-        super().__init__(refusal.sentence)
-        self.refusal = refusal
+        super().__init__(refusal)
         self.code = code
 
 
