@@ -55,13 +55,9 @@ class Ledger:
 
 
 def join(ledger: Ledger, run_id: str, *, found: NetworkState, now: datetime) -> Ledger:
-    """A run wants in; the first one writes down the state it found."""
-    if any(owner.run_id == run_id for owner in ledger.owners):
-        return ledger
-    return Ledger(
-        owners=(*ledger.owners, Owner(run_id=run_id, since=now)),
-        before=ledger.before or found,
-    )
+    """A run wants in; the first one writes down the state it found. One that comes back is young again."""
+    others = leave(ledger, {run_id}).owners
+    return Ledger(owners=(*others, Owner(run_id=run_id, since=now)), before=ledger.before or found)
 
 
 def leave(ledger: Ledger, run_ids: AbstractSet[str]) -> Ledger:
