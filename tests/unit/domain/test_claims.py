@@ -1,0 +1,69 @@
+"""Two starts of the same thing are one run."""
+
+from datetime import UTC, datetime
+
+from hypothesis import given
+from hypothesis import strategies as st
+from testkit.builders import CLUSTER
+
+from shared.domain.claims import Claim, Claimed, Conflict, HeldBy, judge_claims
+from shared.domain.model import Database
+
+A, B, C = (Database(name=name, folder=name) for name in "abc")
+SETS = st.lists(st.sampled_from([A, B, C]), min_size=1, max_size=3, unique=True).map(tuple)
+
+
+def claims(run_id: str, *databases: Database) -> list[Claim]:
+    """What one run holds: a claim for each of its databases."""
+    return [
+        Claim(
+            cluster=CLUSTER,
+            database=database,
+            run_id=run_id,
+            run_databases=databases,
+            account_name="blastdata",
+            claimed_at=datetime(2026, 5, 1, tzinfo=UTC),
+        )
+        for database in databases
+    ]
+
+
+def test_what_nobody_holds_is_ours() -> None:
+    assert judge_claims("run1", (A, B), []) == Claimed(run_id="run1")
+
+
+def test_what_we_hold_already_is_still_ours() -> None:
+    assert judge_claims("run1", (A, B), claims("run1", A, B)) == Claimed(run_id="run1")
+
+
+def test_a_run_that_covers_everything_is_the_answer() -> None:
+    assert judge_claims("run2", (A,), claims("run1", A, B)[:1]) == HeldBy(run_id="run1")
+
+
+def test_a_run_that_covers_only_some_is_a_conflict_that_names_it() -> None:
+    verdict = judge_claims("run2", (A, B), claims("run1", A))
+
+    assert isinstance(verdict, Conflict)
+    assert verdict.message.startswith("a, b cannot be one run now: run run1 warms a; ")
+
+
+def test_databases_spread_over_two_runs_are_a_conflict_that_names_both() -> None:
+    verdict = judge_claims("run3", (A, B), [*claims("run1", A), *claims("run2", B)])
+
+    assert isinstance(verdict, Conflict)
+    assert "run run1 warms a; run run2 warms b" in verdict.message
+
+
+@given(SETS, SETS)
+def test_a_run_that_is_returned_covers_what_was_asked(
+    wanted: tuple[Database, ...], held: tuple[Database, ...]
+) -> None:
+    found = [claim for claim in claims("run1", *held) if claim.database in wanted]
+
+    match judge_claims("run2", wanted, found):
+        case Claimed():
+            assert not set(wanted) & set(held)
+        case HeldBy():
+            assert set(wanted) <= set(held)
+        case Conflict():
+            assert set(wanted) & set(held) < set(wanted)
