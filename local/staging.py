@@ -126,25 +126,37 @@ def _number(text: str) -> int:
 
 
 def _upload(container: ContainerClient, description: Description, progress: Progress) -> None:
-    prefix = f"{description.name}/"
+    prefix, step = f"{description.name}/", f"staging {description.name}"
     there = {
         blob.name: (blob.size, blob.content_settings.content_md5)
         for blob in container.list_blobs(name_starts_with=prefix)
     }
     done, total = 0, description.size_bytes
     for file in description.files:
-        size = file.stat().st_size
-        with file.open("rb") as content:
-            digest = bytearray(hashlib.file_digest(content, "md5").digest())
-            content.seek(0)
-            if there.get(prefix + file.name) != (size, digest):
-                # Given here, as what is uploaded in blocks would have no MD5.
-                settings = ContentSettings(content_type="application/octet-stream", content_md5=digest)
+
+        def told(sent: int, _size: int | None = None, before: int = done) -> None:
+            progress(step, before + sent, total)
+
+        size, digest = file.stat().st_size, _md5(file)
+        if there.get(prefix + file.name) != (size, digest):
+            # Given here, as what is uploaded in blocks would have no MD5.
+            settings = ContentSettings(content_md5=digest)
+            with file.open("rb") as content:
                 container.upload_blob(
-                    prefix + file.name, content, length=size, overwrite=True, content_settings=settings
+                    prefix + file.name,
+                    content,
+                    length=size,
+                    overwrite=True,
+                    content_settings=settings,
+                    progress_hook=told,
                 )
+        told(size)
         done += size
-        progress(f"staging {description.name}", done, total)
+
+
+def _md5(file: Path) -> bytearray:
+    with file.open("rb") as content:
+        return bytearray(hashlib.file_digest(content, lambda: hashlib.md5(usedforsecurity=False)).digest())
 
 
 def _put_json(container: ContainerClient, name: str, document: dict[str, Any]) -> None:
