@@ -76,7 +76,7 @@ class Wiring:
     @property
     def node_names(self) -> tuple[str, ...]:
         """The cluster's nodes."""
-        return tuple(f"node{number}" for number in range(1, self.nodes + 1))
+        return tuple(f"node-{number}" for number in range(self.nodes))
 
     @property
     def azurite(self) -> AzuritePlan:

@@ -31,6 +31,8 @@ from local.host.timing import Timing
 # What a request in flight may still take when the host is told to stop.
 _GRACE_SECONDS = 2
 _QUEUED_CONNECTIONS = 2048
+# Kestrel's: longer than any client keeps an idle connection, so that the client closes it.
+_KEEP_ALIVE_SECONDS = 130
 _LOOPBACK = "127.0.0.1"
 _logger = logging.getLogger(__name__)
 
@@ -73,7 +75,7 @@ class Host:
             system_key=self._keys.system,
         )
         invoker = Invoker(options.app_dir, config.function_timeout)
-        self._timing = Timing(app, invoker)
+        self._timing = Timing(app, invoker, self._addresses)
         self._worker = Worker(app, invoker, self._hub, config)
         self._site = Site(
             app=app,
@@ -134,6 +136,7 @@ class _Server(uvicorn.Server):
             access_log=False,
             lifespan="off",
             timeout_graceful_shutdown=_GRACE_SECONDS,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             backlog=_QUEUED_CONNECTIONS,
         )
         super().__init__(config)

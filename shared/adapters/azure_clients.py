@@ -3,6 +3,7 @@
 A sovereign cloud, or any other that speaks Azure, is a matter of settings alone.
 """
 
+import logging
 from collections.abc import Callable
 from threading import Lock
 from typing import Any, TypeVar
@@ -31,6 +32,8 @@ class AzureClients:
 
     def __init__(self, settings: AzureSettings) -> None:
         """Keep the settings; nothing is contacted before the first call."""
+        # Every request with all its headers, as information: nobody reads that, and it costs.
+        logging.getLogger("azure").setLevel(logging.WARNING)
         self._settings = settings
         self._lock = Lock()
         self._made: dict[tuple[str, str], Any] = {}

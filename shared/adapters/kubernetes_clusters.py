@@ -30,7 +30,7 @@ _APPLY = {"Content-Type": "application/apply-patch+yaml"}
 _MERGE = {"Content-Type": "application/merge-patch+json"}
 # Who says so in a 403 that no role would cure.
 _POLICY = re.compile(
-    r"admission webhook|admissionpolic|podsecurity|hostpath|azurepolicy|denied the request", re.I
+    r"admission webhook|admissionpolic|podsecurity|hostpath|azurepolicy|denied the request", re.IGNORECASE
 )
 _NO_NODES = Selected(selection=NodeSelection(labels=(), excluded_pools=(), tolerated_taints=()), nodes=())
 
@@ -94,7 +94,7 @@ class KubernetesClusters:
         with calling(f"reading cluster {cluster.name!r}", lambda fault: may_not_sign_in(cluster, fault)):
             clusters = self._clients.clusters(cluster.subscription_id).managed_clusters
             found = clusters.get(cluster.resource_group, cluster.name)
-        power = str(found.power_state.code if found.power_state else "Unknown")
+        power = _power_state(found)
         selected = self._nodes(cluster, found) if power == "Running" else _NO_NODES
         return ClusterFacts(
             power_state=power, kubelet=_kubelet(found), selection=selected.selection, nodes=selected.nodes
@@ -158,6 +158,12 @@ class KubernetesClusters:
         except ApiException as refused:
             if refused.status != HTTPStatus.NOT_FOUND:
                 raise
+
+
+def _power_state(found: Any) -> str:
+    """ARM's own word: the SDK hands it as an enumeration, or as text where it does not know it."""
+    code = found.power_state.code if found.power_state else "Unknown"
+    return str(getattr(code, "value", code))
 
 
 def _kubelet(found: Any) -> KubeletIdentity | None:

@@ -127,12 +127,12 @@ def _with_cause(state: NodeState, pod: Json, look: Look) -> NodeState:
     found = _reported(state) or _kubernetes_says(state, pod) or _unmounted(state, look)
     if found is None:
         return state
+    if state.running and state.report is not None and state.report.phase != "failed":
+        return _judged(state, found, final=False)  # what the agent itself waits out: shown, not judged
     created = _when(_text(_map(pod, "metadata"), "creationTimestamp"))
     lasting = created is not None and look.now - created > PATIENCE
     final = found.kind not in PASSING or _hopeless(pod) or state.restarts > _CRASHES_TOLERATED
-    # A closed account is waited out by the agent itself: the run's deadline judges, not this.
-    waiting = found.kind is Kind.STORAGE_CLOSED or state.running
-    return _judged(state, found, final=final or (lasting and not waiting))
+    return _judged(state, found, final=final or (lasting and not state.running))
 
 
 def _judged(state: NodeState, cause: Cause, *, final: bool) -> NodeState:
