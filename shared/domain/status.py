@@ -30,15 +30,17 @@ class _Detail:
     logs: int
     nodes: int
     databases: int
+    causes: int
+    words: int  # characters of a cause's message, and of its remedy
 
 
-# From all there is to the bare counts; the first that fits is shown.
+# From all there is to the bare counts and the first cause; the first that fits is shown.
 _DETAILS = (
-    _Detail(log_lines=20, logs=6, nodes=12, databases=16),
-    _Detail(log_lines=8, logs=4, nodes=8, databases=16),
-    _Detail(log_lines=3, logs=2, nodes=4, databases=8),
-    _Detail(log_lines=1, logs=1, nodes=0, databases=4),
-    _Detail(log_lines=0, logs=0, nodes=0, databases=0),
+    _Detail(log_lines=20, logs=6, nodes=12, databases=16, causes=6, words=300),
+    _Detail(log_lines=8, logs=4, nodes=8, databases=16, causes=6, words=300),
+    _Detail(log_lines=3, logs=2, nodes=4, databases=8, causes=6, words=200),
+    _Detail(log_lines=1, logs=1, nodes=0, databases=4, causes=3, words=200),
+    _Detail(log_lines=0, logs=0, nodes=0, databases=0, causes=1, words=100),
 )
 
 
@@ -51,7 +53,7 @@ def custom_status(run: Run, *, ending: Ending | None = None) -> Json:
         "steps": _steps(run),
     }
     candidates = (head | _look(run.watching, detail) for detail in _DETAILS)
-    return next((status for status in candidates if _fits(status)), head)
+    return next((status for status in candidates if _fits(status)), head | _look(run.watching, _DETAILS[-1]))
 
 
 def output(run: Run, ending: Ending) -> Json:
@@ -132,7 +134,7 @@ def _look(watching: Watching | None, detail: _Detail) -> Json:
         }
     return {
         **_counts(seen),
-        "causes": [_cause(cause) for cause in seen.causes],
+        "causes": [_cause(cause, detail.words) for cause in seen.causes[: detail.causes]],
         "logs": [_log(log, detail.log_lines) for log in seen.logs[: detail.logs]],
         "databases": [_database(progress) for progress in seen.databases[: detail.databases]],
         "nodes": [_node(glance) for glance in seen.glances[: detail.nodes]],
@@ -155,11 +157,11 @@ def _counts(seen: Observation) -> Json:
     }
 
 
-def _cause(cause: Cause) -> Json:
+def _cause(cause: Cause, words: int) -> Json:
     return {
         "kind": cause.kind.value,
-        "message": cause.message,
-        "remedy": cause.remedy,
+        "message": cause.message[:words],
+        "remedy": cause.remedy[:words],
         "count": cause.count,
         "node": cause.node,
     }

@@ -1,0 +1,243 @@
+"""What the world reads of a run: its keys, and that it stays small."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from testkit import builders as a
+
+from shared.domain.causes import Kind
+from shared.domain.judging import Ending, Outcome, failed
+from shared.domain.leases import NetworkState
+from shared.domain.model import Database, RoleGrant, WarmupPlan
+from shared.domain.observing import NodeState
+from shared.domain.phases import Journal, Step
+from shared.domain.planning import Grounds, plan_warmup
+from shared.domain.progress import NodeLog, Observation, causes_of, glance, sum_up
+from shared.domain.runs import Access, Run, Watching
+from shared.domain.status import MAX_STATUS_CHARACTERS, custom_status, ended_run, opening_note, output
+
+NOON = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
+CONTRACT_KEYS = {"phase", "db", "steps", "nodes_ready", "nodes_failed", "nodes_active", "total_jobs",
+                 "causes", "logs"}  # fmt: skip
+STEPS = ["enabling_storage", "configuring", "roles", "warming_up", "polling", "disable_storage"]
+LONGEST_NAME = "n" * 128
+
+
+def plan(*databases: Database) -> WarmupPlan:
+    staged = tuple(replace(a.STAGED, database=database) for database in databases or (a.DATABASE,))
+    grounds = Grounds(request=a.request(), cluster=a.facts(), account=a.ACCOUNT, databases=staged, now=NOON)
+    planned = plan_warmup(grounds, a.KUBELET)
+    assert isinstance(planned, WarmupPlan)
+    return planned
+
+
+def journal(last: Step) -> Journal:
+    told = Journal()
+    for step in STEPS[: STEPS.index(last.value) + 1]:
+        told = told.begin(Step(step), NOON)
+    return told
+
+
+def watched(look: Observation | None, grants: tuple[RoleGrant, ...] = (), **changes: Any) -> Run:
+    watching = Watching(plan=plan(), grants=grants, looks=7, last=look)
+    return Run(
+        request=a.request(**changes), started_at=NOON, journal=journal(Step.POLLING), watching=watching
+    )
+
+
+def characters(status: dict[str, object]) -> int:
+    """As the Azure Storage backend counts them."""
+    return len(json.dumps(status, ensure_ascii=False).encode("utf-16-le")) // 2
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        a.run(),
+        watched(None),
+        watched(a.seen(a.state("node0"), a.broken("node1"), a.copying("node2"))),
+        watched(a.seen()),
+    ],
+)
+def test_every_key_that_the_dashboard_reads_is_there_from_the_first(run: Run) -> None:
+    status = custom_status(run)
+
+    assert set(status) >= CONTRACT_KEYS
+    assert list(status["steps"]) == STEPS  # type: ignore[call-overload] # an object in JSON
+
+
+def test_a_status_in_mid_copy_reads_as_the_contract_says() -> None:
+    look = a.seen(a.state("node0"), a.broken("node1"), a.copying("node2", done=65_000_000))
+    granted = RoleGrant(role="Storage Blob Data Reader", scope="/s", outcome="granted")
+
+    status: Any = custom_status(watched(look, (granted,)))
+
+    assert (status["phase"], status["db"]) == ("warming_up", "core_nt")
+    assert [status[key] for key in ("nodes_ready", "nodes_failed", "nodes_active", "total_jobs")] == [
+        1,
+        1,
+        1,
+        3,
+    ]
+    assert status["steps"]["roles"]["roles_assigned"] == ["Storage Blob Data Reader"]
+    assert {key: status["steps"]["warming_up"][key] for key in ("ready", "total", "poll_attempt")} == {
+        "ready": 1,
+        "total": 3,
+        "poll_attempt": 7,
+    }
+    assert status["steps"]["polling"]["attempts"] == 7
+    assert status["causes"] == [
+        {
+            "kind": "disk_full",
+            "message": "the disk is 3 GB short",
+            "remedy": "release databases that are not needed, or use nodes with larger disks",
+            "count": 1,
+            "node": "node1",
+        }
+    ]
+
+
+def test_a_role_that_was_refused_is_shown_with_its_remedy_and_not_as_assigned() -> None:
+    denied = RoleGrant(role="AcrPull", scope="/s", outcome="refused", remedy="az role assignment create …")
+
+    status: Any = custom_status(watched(a.seen(), (denied,)))
+
+    assert status["steps"]["roles"]["roles_assigned"] == []
+    assert status["steps"]["roles"]["remedies"] == ["az role assignment create …"]
+
+
+def crowd(count: int, text: str) -> list[NodeState]:
+    """Failing nodes of every kind of cause, with as much to say as they are allowed."""
+    kinds = list(Kind)
+    return [
+        a.broken(f"aks-blastpool-12345678-vmss{n:06d}", kinds[n % len(kinds)], text) for n in range(count)
+    ]
+
+
+def crowded(count: int, text: str, databases: tuple[Database, ...] = (a.DATABASE,)) -> Observation:
+    states = tuple(crowd(count, text))
+    logs = tuple(NodeLog(node=s.node, state="failed", lines=(text[:400],) * 20) for s in states[:40])
+    rows = tuple(sum_up(db, states, settled=True, bytes_per_node=1 << 40) for db in databases)
+    glances = tuple(one for db in databases for one in glance(db, states))
+    remedied = tuple(replace(cause, remedy=text[:300]) for cause in causes_of(states))
+    return Observation(
+        at=NOON, cancelled_by=None, databases=rows, causes=remedied, logs=logs, glances=glances
+    )
+
+
+@pytest.mark.parametrize("text", ["x" * 400, '"\\\n' * 133, "\U0001f9ec" * 400, "\x01" * 400])
+@pytest.mark.parametrize("databases", [1, 16])
+def test_a_thousand_nodes_with_much_to_say_stay_within_the_limit(text: str, databases: int) -> None:
+    names = tuple(Database(name=f"{LONGEST_NAME[:-2]}{n:02d}", folder="f") for n in range(databases))
+    remedies = tuple(
+        RoleGrant(role="AcrPull", scope="/s", outcome="refused", remedy="az " + "r" * 400) for _ in range(2)
+    )
+    run = watched(crowded(1000, text, names), remedies, databases=names)
+
+    status = custom_status(run)
+
+    assert characters(status) <= MAX_STATUS_CHARACTERS
+    assert set(status) >= CONTRACT_KEYS
+    assert status["nodes_failed"] == 1000 * databases
+
+
+def test_with_room_enough_nothing_is_left_out() -> None:
+    look = replace(
+        a.seen(a.broken("node0"), a.copying("node1")),
+        logs=(NodeLog(node="node0", state="failed", lines=("one", "two")),),
+    )
+
+    status: Any = custom_status(watched(look))
+
+    assert status["logs"] == [{"node": "node0", "state": "failed", "lines": ["one", "two"]}]
+    assert [node["node"] for node in status["nodes"]] == ["node0", "node1"]
+    assert [database["name"] for database in status["databases"]] == ["core_nt"]
+
+
+def test_as_much_is_shown_as_fits() -> None:
+    status: Any = custom_status(watched(crowded(1000, "x" * 120)))
+
+    assert status["logs"]
+    assert status["causes"]
+    assert characters(status) > MAX_STATUS_CHARACTERS / 4
+
+
+@pytest.mark.parametrize(
+    ("ending", "phase"),
+    [
+        (Ending(outcome=Outcome.SUCCEEDED), "completed"),
+        (Ending(outcome=Outcome.PLANNED), "completed"),
+        (Ending(outcome=Outcome.CANCELLED, error="cancelled by x"), "failed"),
+        (failed("it broke"), "failed"),
+    ],
+)
+def test_an_ending_is_the_last_phase(ending: Ending, phase: str) -> None:
+    assert custom_status(watched(a.seen(a.state())), ending=ending)["phase"] == phase
+
+
+def test_the_output_of_a_failure_begins_with_its_cause() -> None:
+    result = output(watched(a.seen(a.broken("node0"))), failed("the disk is 3 GB short (on node0); free it"))
+
+    assert result["status"] == "failed"
+    assert str(result["error"]).startswith("the disk is 3 GB short")
+    assert {"db", "cluster", "steps", "nodes_failed"} <= set(result)
+
+
+def test_the_output_of_success_tells_what_is_on_the_nodes() -> None:
+    result = output(watched(a.seen(a.state())), Ending(outcome=Outcome.SUCCEEDED))
+
+    assert "error" not in result
+    assert "partial" not in result
+    assert (result["node_count"], result["bytes_per_node"]) == (3, a.STAGED.bytes)
+    assert result["generations"] == [
+        {
+            "name": "core_nt",
+            "generation": "a1b2c3d4e5f60718",
+            "source_version": "2026-04-01-01-05-01",
+            "files": 26,
+            "bytes": 130_000_000,
+            "volumes": 5,
+            "molecule": "nucl",
+        }
+    ]
+
+
+def test_partial_success_is_labelled() -> None:
+    ending = Ending(outcome=Outcome.SUCCEEDED, partial=True, error="the disk is short")
+
+    assert output(watched(a.seen(a.state())), ending)["partial"] is True
+
+
+def test_a_run_that_ended_before_it_watched_has_an_output_too() -> None:
+    result = output(a.run(), failed("cluster 'c' is stopped; start it"))
+
+    assert (result["status"], result["nodes_ready"], "generations" in result) == ("failed", 0, False)
+
+
+def test_the_log_keeps_the_figures_of_the_ending() -> None:
+    run = watched(a.seen(a.state("node0"), a.state("node1")))
+
+    ended = ended_run(run, "run1", failed("x" * 9_000), timedelta(minutes=2).total_seconds())
+
+    assert (ended.status, ended.databases, ended.seconds) == ("failed", "core_nt", 120.0)
+    assert (ended.bytes_fetched, len(ended.error)) == (2 * a.STAGED.bytes, 2_000)
+
+
+def test_a_run_that_never_looked_fetched_nothing() -> None:
+    assert ended_run(a.run(), "run1", failed("no"), 0.0).bytes_fetched == 0
+
+
+@pytest.mark.parametrize(
+    ("state", "note"),
+    [
+        ("Enabled", "blastdata was open already"),
+        ("Disabled", "blastdata was closed; it is closed again when the last run has ended"),
+    ],
+)
+def test_the_opening_is_told_as_it_was_found(state: str, note: str) -> None:
+    before = NetworkState(public_network_access=state, default_action="Allow", rules="{}")
+
+    assert opening_note(Access(account=a.ACCOUNT, before=before)) == note
