@@ -147,6 +147,15 @@ def test_a_falsy_custom_status_clears_it(host: RunningHost) -> None:
     host.until_true(lambda: host.status(instance_id)["customStatus"], lambda status: status is None)
 
 
+def test_a_custom_status_outlives_suspension_and_termination(host: RunningHost) -> None:
+    instance_id = host.start("status_then_none")
+    host.until_true(lambda: host.status(instance_id)["customStatus"], bool)
+    host.ask("POST", f"/instances/{instance_id}/suspend?reason=pause")
+    assert host.until(instance_id, "Suspended")["customStatus"] == {"phase": "one"}
+    host.ask("POST", f"/instances/{instance_id}/terminate")
+    assert host.until(instance_id)["customStatus"] == {"phase": "one"}
+
+
 def test_a_misspelt_activity_hangs_the_run(host: RunningHost) -> None:
     instance_id = host.start("unknown_activity")
     history = host.until_true(

@@ -58,7 +58,7 @@ class Checkpoint:
     def load(self) -> list[Snapshot]:
         """Give all instances."""
         rows = self._database.execute("select view, identity, history, pending, failure from instance")
-        return [_snapshot(*row) for row in rows]
+        return [_snapshot(row) for row in rows]
 
     def save(self, changes: Mapping[str, Snapshot | None]) -> None:
         """Write changed instances and delete those that are gone, in one transaction."""
@@ -146,7 +146,8 @@ def _row(snapshot: Snapshot) -> tuple[str, str, bytes, bytes, bytes]:
     return view, identity, snapshot.history, snapshot.pending, snapshot.failure
 
 
-def _snapshot(view: str, identity: str, history: bytes, pending: bytes, failure: bytes) -> Snapshot:
+def _snapshot(row: tuple[str, str, bytes, bytes, bytes]) -> Snapshot:
+    view, identity, history, pending, failure = row
     return Snapshot(
         view=_view(view), identity=_identity(identity), history=history, pending=pending, failure=failure
     )

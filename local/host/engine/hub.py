@@ -147,7 +147,8 @@ class Hub(InMemoryOrchestrationBackend):
             # Stock does not wake a suspended instance, not even for its own resume.
             if instance.pending_events:
                 self._enqueue_orchestration(instance_id)
-            self._tell_parent(instance)
+            if self._is_terminal_status(instance.status):
+                self._conclude(instance)
 
     def complete_activity(self, response: pb.ActivityResponse) -> None:
         """Take an activity's result, unless the generation that asked for it is gone."""
@@ -330,13 +331,12 @@ class Hub(InMemoryOrchestrationBackend):
             event.timestamp.FromDatetime(alarm.created_at)
             self._deliver(alarm.instance_id, event)
 
-    def _tell_parent(self, child: OrchestrationInstance) -> None:
+    def _conclude(self, child: OrchestrationInstance) -> None:
         execution = self._executions[child.instance_id]
+        execution.forget_replay()
         link = execution.identity.parent
-        if link is None or not self._is_terminal_status(child.status):
-            return
-        parent = self._executions.get(link.instance_id)
-        if parent is None or parent.identity.execution_id != link.execution_id:
+        parent = self._executions.get(link.instance_id) if link else None
+        if link is None or parent is None or parent.identity.execution_id != link.execution_id:
             return
         if child.status == pb.ORCHESTRATION_STATUS_COMPLETED:
             event = helpers.new_sub_orchestration_completed_event(link.sequence, child.output)

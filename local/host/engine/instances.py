@@ -43,6 +43,11 @@ class Execution:
     replayed: list[Event] = field(default_factory=list)
     replayed_from: int = 0
 
+    def forget_replay(self) -> None:
+        """Free the cache of an execution that is over."""
+        self.replayed = []
+        self.replayed_from = 0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceView:

@@ -102,7 +102,10 @@ class Worker:
             instanceId=request.instanceId, completionToken=item.completionToken
         )
         execution = self._hub.execution(request.instanceId, item.completionToken)
-        if execution is not None:
+        view = self._hub.view(request.instanceId)
+        if execution is not None and view is not None:
+            # Unless this episode says otherwise: the backend takes silence for an empty status.
+            response.customStatus.value = view.custom_status or ""
             self._episode(request, response, execution)
         self._hub.complete_orchestration(response)
 
