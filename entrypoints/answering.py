@@ -58,11 +58,10 @@ async def respond(door: Awaitable[Answer]) -> func.HttpResponse:
         answer = await door
     except BadRequestError as bad:
         answer = _error(400, str(bad))
-    except ShutDoorError as refused:
-        answer = _error(refused.status, str(refused))
-    except FinalError as final:
-        shut = refused(final.refusal)
+    except ShutDoorError as shut:
         answer = _error(shut.status, str(shut))
+    except FinalError as final:
+        answer = _error(refused(final.refusal).status, str(final))
     except PassingError as passing:
         answer = _error(503, f"{passing}; try again in a moment")
     except Exception:  # the outermost frame: the caller gets a sentence, the log gets the trace

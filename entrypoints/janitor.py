@@ -18,10 +18,11 @@ from entrypoints.task_hub import TaskHub
 from shared.domain import leases
 from shared.domain.model import Account
 from shared.domain.runs import Run
-from shared.ports import Accounts, Claims, Clusters, Ledgers, PassingError
+from shared.ports import Accounts, Claims, Clusters, FinalError, Ledgers, PassingError
 
 EVERY_MINUTE = "0 * * * * *"  # an account must be closed within five of a run's violent end
 PURGE_EVERY = timedelta(hours=6)  # what is kept for weeks need not be forgotten to the minute
+FAULTS = (PassingError, FinalError)  # a denied right may be granted: the next round tries again
 _logger = logging.getLogger("warmup.janitor")
 
 
@@ -65,16 +66,16 @@ async def make_round(hub: TaskHub, ports: JanitorPorts) -> None:
     for chore in (_close_accounts, _clear_clusters, _forget_runs):
         try:
             await chore(hub, ports)
-        except PassingError as passing:
-            _logger.warning("janitor chore postponed: %s: %s", chore.__name__, passing)
+        except FAULTS as fault:
+            _logger.warning("janitor chore postponed: %s: %s", chore.__name__, fault)
 
 
 async def _close_accounts(hub: TaskHub, ports: JanitorPorts) -> None:
     for account in await asyncio.to_thread(ports.ledgers.accounts):
         try:
             await _close_account(account, hub, ports)
-        except PassingError as passing:
-            _logger.warning("account not settled yet: account=%s %s", account.name, passing)
+        except FAULTS:
+            _logger.exception("account may still be open: account=%s", account.name)
 
 
 async def _close_account(account: Account, hub: TaskHub, ports: JanitorPorts) -> None:
@@ -117,8 +118,8 @@ async def _clear_clusters(hub: TaskHub, ports: JanitorPorts) -> None:
             continue
         try:
             await asyncio.to_thread(_clear, state, state.run, ports)
-        except PassingError as passing:
-            _logger.warning("run not cleared yet: run_id=%s %s", state.run_id, passing)
+        except FAULTS as fault:
+            _logger.warning("run not cleared yet: run_id=%s %s", state.run_id, fault)
         else:
             ports.rounds.settled.add(state.run_id)
 

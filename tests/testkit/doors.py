@@ -7,7 +7,8 @@ from typing import Any
 
 from testkit.hosting import REPOSITORY, Answer, RunningHost
 
-APP = REPOSITORY / "tests/contract/http/app"
+_APP = REPOSITORY / "tests/contract/http/app"
+_PACKAGES = ("activities", "entrypoints", "orchestrators", "shared")
 SUBSCRIPTION = "11111111-2222-3333-4444-555555555555"
 
 
@@ -76,6 +77,28 @@ def smallest(cluster: str, db: str = "core_nt") -> dict[str, object]:
     }
 
 
+def lay_out(folder: Path) -> Path:
+    """Make an app root as it is deployed: the function app, and the product's packages beside it."""
+    root = folder / "app"
+    root.mkdir()
+    for file in ("function_app.py", "host.json"):
+        (root / file).symlink_to(_APP / file)
+    for package in _PACKAGES:
+        (root / package).symlink_to(REPOSITORY / package)
+    return root
+
+
 def environment(folder: Path, **more: str) -> dict[str, str]:
-    """What the app under test is told."""
-    return {"WORLD_FOLDER": str(folder), "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'tests'}", **more}
+    """What the app under test is told; without a tenant, it lets developers in."""
+    told = {
+        "STAGE_FOLDER": str(folder),
+        "PYTHONPATH": str(REPOSITORY / "tests"),
+        "AZURE_FUNCTIONS_ENVIRONMENT": "Development",
+        "CONTAINER_NAME": "",  # tests may run in a container of that name; for the app it is a sign of Azure
+        "AzureWebJobsStorage__blobServiceUri": "https://127.0.0.1:1/app",
+        "WARMUP_IMAGE": "elbacr.azurecr.io/ncbi/elb:1.4.0",
+        "ALLOWED_CLUSTERS": "*",
+        "ALLOWED_STORAGE_ACCOUNTS": "*",
+    }
+    bypass = {} if "AZURE_TENANT_ID" in more else {"AUTH_DEV_BYPASS": "true"}
+    return told | bypass | more

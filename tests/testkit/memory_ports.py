@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,9 @@ from testkit import builders as a
 
 from shared.domain import naming
 from shared.domain.claims import Claim
-from shared.domain.daemonset import Rollout
+from shared.domain.daemonset import PodRules, Rollout
 from shared.domain.leases import Ledger, NetworkState
-from shared.domain.model import Account, Cluster, ClusterFacts, Database, RoleGrant
+from shared.domain.model import Account, Cluster, ClusterFacts, Database, Engine, RoleGrant
 from shared.domain.observing import NodeState
 from shared.domain.refusals import Reason, Refusal
 from shared.domain.runs import (
@@ -34,7 +34,7 @@ from shared.domain.runs import (
 )
 from shared.domain.staging import Listing, Manifest, StagedBlob
 from shared.domain.warmth import Sighting
-from shared.ports import LedgerPage, PassingError
+from shared.ports import Callers, LedgerPage, PassingError
 
 CLOSED = NetworkState(public_network_access="Disabled", default_action="Deny", rules="{}")
 STAGED_AT = datetime(2026, 5, 26, 1, 5, 1, tzinfo=UTC)
@@ -42,7 +42,7 @@ FROZEN_SECONDS = 30  # longer than any budget
 NODES = ("node0", "node1", "node2")
 
 
-class World:
+class Stage:
     """What all ports of one app see, and where they note what they did."""
 
     def __init__(self, folder: Path) -> None:
@@ -68,8 +68,8 @@ class World:
 class MemoryClaims:
     """Claims in a dictionary; taking one is atomic."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
         self._lock = threading.Lock()
         self._held: dict[str, Claim] = {}
 
@@ -82,7 +82,7 @@ class MemoryClaims:
             return True
 
     def read(self, cluster: Cluster, database: Database) -> Claim | None:
-        self._world.answer_as("claims")
+        self._stage.answer_as("claims")
         return self._held.get(naming.claim_name(cluster, database))
 
     def drop(self, cluster: Cluster, databases: tuple[Database, ...], run_id: str) -> None:
@@ -135,11 +135,11 @@ class MemoryPage:
 class MemoryAccounts:
     """Closed storage accounts of any name but `absent`."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
 
     def find(self, query: AccountQuery) -> Account | Refusal:
-        self._world.answer_as("accounts")
+        self._stage.answer_as("accounts")
         if query.name == "absent":
             return Refusal(
                 reason=Reason.ACCOUNT_NOT_FOUND,
@@ -153,18 +153,18 @@ class MemoryAccounts:
         return CLOSED
 
     def open(self, account: Account, found: NetworkState) -> Refusal | None:
-        self._world.note("opened", account=account.name, before=found.public_network_access)
+        self._stage.note("opened", account=account.name, before=found.public_network_access)
         return None
 
     def restore(self, account: Account, before: NetworkState) -> None:
-        self._world.note("restored", account=account.name, to=before.public_network_access)
+        self._stage.note("restored", account=account.name, to=before.public_network_access)
 
 
 class MemoryCatalog:
     """Every database is staged, but one called `absent`."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
 
     def listing(self, account: Account, database: Database) -> Listing:
         del account
@@ -186,7 +186,7 @@ class MemoryCatalog:
         return Probe(outcome="reachable")
 
     def databases(self, account: Account) -> tuple[CatalogEntry, ...]:
-        self._world.answer_as("catalog")
+        self._stage.answer_as("catalog")
         return (
             CatalogEntry(
                 name="core_nt",
@@ -213,21 +213,21 @@ class MemoryRoles:
 class MemoryClusters:
     """Three nodes; `nodes` in the world says how each stands: ready, copying or failed."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
 
     def facts(self, cluster: Cluster) -> ClusterFacts | Refusal:
         del cluster
-        return a.facts(power_state=self._world.says("power", "Running"))
+        return a.facts(power_state=self._stage.says("power", "Running"))
 
     def apply(self, rollout: Rollout, manifest: Manifest) -> Refusal | None:
-        self._world.note(
+        self._stage.note(
             "applied", run_id=rollout.run_id, database=manifest.database.name, mode=rollout.plan.mode.value
         )
         return None
 
     def look(self, order: LookOrder) -> ClusterLook:
-        self._world.answer_as("clusters")
+        self._stage.answer_as("clusters")
         return ClusterLook(
             databases=tuple(
                 DatabaseLook(
@@ -241,11 +241,11 @@ class MemoryClusters:
         )
 
     def remove(self, cluster: Cluster, database: Database, run_id: str | None) -> bool:
-        self._world.note("removed", cluster=cluster.name, database=database.name, run_id=run_id)
+        self._stage.note("removed", cluster=cluster.name, database=database.name, run_id=run_id)
         return True
 
     def _state(self, node: str, run_id: str) -> NodeState:
-        standing = self._world.says("nodes", {}).get(node, "ready")
+        standing = self._stage.says("nodes", {}).get(node, "ready")
         if standing == "copying":
             return a.copying(node, done=50)
         if standing == "failed":
@@ -256,19 +256,19 @@ class MemoryClusters:
 class MemoryMonitor:
     """What the world's `sight` shows; nothing by default."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
 
     def sight(self, cluster: Cluster) -> Sighting | Refusal:
-        self._world.note("sighted", cluster=cluster.name)
-        self._world.answer_as("monitor")
+        self._stage.note("sighted", cluster=cluster.name)
+        self._stage.answer_as("monitor")
         if cluster.name == "absent":
             return Refusal(
                 reason=Reason.CLUSTER_NOT_FOUND,
                 message="cluster 'absent' is not there",
                 remedy="name another",
             )
-        shown = self._world.says("sight", {})
+        shown = self._stage.says("sight", {})
         return Sighting(
             workspace=shown.get("workspace"),
             vmtouch=None,
@@ -278,6 +278,42 @@ class MemoryMonitor:
             namespaces=(),
             faults=tuple(shown.get("faults", ())),
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryWorld:
+    """Implements `World`."""
+
+    accounts: MemoryAccounts
+    catalog: MemoryCatalog
+    callers: Callers | None
+    claims: MemoryClaims
+    clusters: MemoryClusters
+    ledgers: MemoryLedgers
+    monitor: MemoryMonitor
+    roles: MemoryRoles
+    pod_rules: PodRules
+
+
+def memory_world(stage: Stage, callers: Callers | None) -> MemoryWorld:
+    """All ports, over one stage."""
+    return MemoryWorld(
+        accounts=MemoryAccounts(stage),
+        catalog=MemoryCatalog(stage),
+        callers=callers,
+        claims=MemoryClaims(stage),
+        clusters=MemoryClusters(stage),
+        ledgers=MemoryLedgers(),
+        monitor=MemoryMonitor(stage),
+        roles=MemoryRoles(),
+        pod_rules=PodRules(
+            node_directory="/workspace",
+            pause_image="pause:3.9",
+            engine=Engine.RANGED,
+            memory_limit="1Gi",
+            ca_pem=None,
+        ),
+    )
 
 
 def account(name: str) -> Account:

@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
-from testkit.doors import APP, Doors, environment
+from testkit.doors import Doors, environment, lay_out
 from testkit.hosting import Starter
 
 collect_ignore = ["app"]  # an app of its own, loaded by the host
@@ -14,7 +14,7 @@ collect_ignore = ["app"]  # an app of its own, loaded by the host
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
     folder = tmp_path_factory.mktemp("doors")
     starter = Starter(folder)
-    yield Doors(starter("--log-level", "error", app=APP, env=environment(folder)), folder)
+    yield Doors(starter("--log-level", "error", app=lay_out(folder), env=environment(folder)), folder)
     starter.end_all()
 
 
