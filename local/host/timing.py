@@ -3,6 +3,7 @@
 import json
 import logging
 import threading
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -48,12 +49,15 @@ class Timing:
     def _run(self, function: Function, schedule: Schedule) -> None:
         if timer_binding(function).run_on_startup:
             self.run_now(function)
-        never = threading.Event()
         while True:
-            now = datetime.now(UTC)
-            # TIMEOUT_MAX bounds what a lock can wait for; a schedule further away is looked at again.
-            never.wait(min((schedule.after(now) - now).total_seconds(), threading.TIMEOUT_MAX))
+            _wait_until(schedule.after(datetime.now(UTC)))
             self.run_now(function)
+
+
+def _wait_until(due: datetime) -> None:
+    # A wait may end a little before the clock says so, and the same moment would come twice.
+    while (left := (due - datetime.now(UTC)).total_seconds()) > 0:
+        time.sleep(left)
 
 
 def timer_request() -> Any:

@@ -53,6 +53,28 @@ def test_a_timer_function_runs_when_asked_by_name(start_host: Starter, tmp_path:
     assert trace.read_text() == "janitor past_due=False\n"
 
 
+def test_a_timer_function_runs_at_the_start_and_on_its_schedule(start_host: Starter, tmp_path: Path) -> None:
+    source = (
+        "import os\nfrom pathlib import Path\nimport azure.functions as func\napp = func.FunctionApp()\n"
+        '@app.timer_trigger(schedule="%EVERY%", arg_name="t", run_on_startup=True)\n'
+        "async def tick(t: func.TimerRequest):\n"
+        '    with Path(os.environ["TRACE_FILE"]).open("a") as trace:\n        trace.write("tick\\n")\n'
+    )
+    trace = tmp_path / "trace"
+    env = {"TRACE_FILE": str(trace), "EVERY": "* * * * * *"}
+    host = start_host(app=make_app(tmp_path, source), env=env)
+    host.until_true(trace.exists, bool)
+    host.until_true(trace.read_text, lambda text: text.count("tick") >= 2)
+
+
+def test_a_function_in_flight_does_not_hold_the_exit_back(start_host: Starter, tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    host = start_host(env={"TRACE_FILE": str(trace)})
+    host.start("sleep_long")
+    host.until_true(trace.exists, bool)
+    assert host.stop() == 0
+
+
 def test_keys_are_asked_for_when_switched_on(start_host: Starter, tmp_path: Path) -> None:
     ready = tmp_path / "ready.json"
     host = start_host("--enable-auth", "--ready-file", str(ready))

@@ -219,6 +219,11 @@ def leave_activity_open(context: Context) -> Story:
 
 
 @app.orchestration_trigger(context_name="context")
+def sleep_long(context: Context) -> Story:
+    yield context.call_activity("nap", 600)
+
+
+@app.orchestration_trigger(context_name="context")
 def leave_timer(context: Context) -> Story:
     winner = context.wait_for_external_event("go")
     loser = context.create_timer(context.current_utc_datetime + timedelta(seconds=1.5))
