@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from testkit.hosting import RunningHost, Starter
-from testkit.recordings import Exchange, ask_again, differences, load, recorded, seen
+from testkit.recordings import Exchange, ask_again, differences, load, plain, recorded, seen
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "durable" / "exchanges.jsonl"
 RECORDED_APP = Path(__file__).parent / "recorded_app"
@@ -56,6 +56,13 @@ class Interview:
         for one in (expected, answer):
             _sort_parallel(one)
         assert not (lines := differences(expected, answer)), "\n".join([exchange.path, *lines])
+
+    def ask_outcome(self, scenario: str, instance_id: str) -> None:
+        """Compare how a run ended: where ids of their own or timing make the rest differ."""
+        (exchange,) = self._recording[scenario]
+        expected, found = recorded(exchange)["body"], plain(self.host.until(instance_id))
+        for key in ("runtimeStatus", "customStatus", "output"):
+            assert found[key] == expected[key], scenario
 
     def begin(self, name: str, instance_id: str, payload: object = None, until: str = "Running") -> None:
         """Start an orchestration as the recordings did, and wait for its status."""
@@ -391,3 +398,29 @@ def test_error_texts_reach_python_unchanged(interview: Interview) -> None:
 def test_tasks_that_are_not_awaited_yet_are_not_scheduled(interview: Interview) -> None:
     interview.begin("ten_acts_event", "ta-1")
     interview.ask("activities_not_awaited_yet")
+
+
+def test_retries_end_as_they_do_for_real(interview: Interview) -> None:
+    interview.host.start("act_retry", {"key": "x", "ok_at": 99, "ms": 50, "n": 3}, "ar-2")
+    interview.host.start("retry_parallel", None, "rp-1")
+    interview.ask_outcome("activity_retry_exhausted", "ar-2")
+    interview.ask_outcome("retry_parallel", "rp-1")
+
+
+def test_a_retry_that_lost_a_race_makes_the_run_non_deterministic(interview: Interview) -> None:
+    interview.host.start("reuse_retry", None, "rur-1")
+    # Which task it stumbles over depends on when the timer fires; that it stumbles does not.
+    output = interview.host.until("rur-1")["output"]
+    assert output.startswith(
+        "Non-Deterministic workflow detected: A previous execution of this orchestration"
+    )
+
+
+def test_early_events_repeat_themselves_as_they_do_for_real(interview: Interview) -> None:
+    interview.begin("early2", "es-1")
+    interview.event("es-1", "e", "A")
+    interview.begin("early2", "ed-1")
+    interview.event("ed-1", "e", "A")
+    interview.event("ed-1", "e", "B")
+    interview.ask_outcome("early_event_single", "es-1")
+    interview.ask_outcome("early_event_double", "ed-1")

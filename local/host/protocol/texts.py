@@ -125,10 +125,10 @@ def never_scheduled(task: str, sequence: int, identity: str) -> str:
 
 
 def other_kind(task: str, sequence: int, named: str, action: str) -> str:
-    """Non-determinism: history has a task of another kind at this position."""
-    label = f" named '{named}'" if named else ""
+    """Non-determinism: history has a task of another kind here; a timer has no name, nor a comma."""
+    label = f"named '{named}'," if named else "named"
     return (
-        f"{_EARLIER} {_article(task)} {task} task with sequence number {sequence}{label}, but the current "
+        f"{_EARLIER} {_article(task)} {task} task with sequence number {sequence} {label} but the current "
         f"orchestration replay instead produced a {action} action with this sequence number. {_CHANGED}"
     )
 

@@ -59,6 +59,17 @@ def nap(seconds: float) -> float:
     return seconds
 
 
+_attempts: dict[str, int] = {}
+
+
+@app.activity_trigger(input_name="plan")
+def flaky(plan: Any) -> str:
+    attempt = _attempts[plan["key"]] = _attempts.get(plan["key"], 0) + 1
+    if attempt < plan["ok_at"]:
+        raise ValueError(f"attempt {attempt}")
+    return f"ok after {attempt}"
+
+
 @app.activity_trigger(input_name="x")
 def boom_key(x: Any) -> None:  # noqa: ARG001 - bound
     raise KeyError("k1")
@@ -324,3 +335,46 @@ def ten_acts_event(context: Context) -> Story:
     event = yield context.wait_for_external_event("go")
     results = yield context.task_all(tasks)
     return [event, results]
+
+
+@app.orchestration_trigger(context_name="context")
+def act_retry(context: Context) -> Story:
+    plan = context.get_input()
+    return (yield context.call_activity_with_retry("flaky", df.RetryOptions(plan["ms"], plan["n"]), plan))
+
+
+@app.orchestration_trigger(context_name="context")
+def retry_parallel(context: Context) -> Story:
+    own = context.instance_id
+    calls = [
+        context.call_activity_with_retry("flaky", df.RetryOptions(100, 5), {"key": own + "a", "ok_at": 3}),
+        context.call_activity("square", 3),
+        context.call_activity_with_retry("flaky", df.RetryOptions(150, 5), {"key": own + "b", "ok_at": 2}),
+        context.call_activity("nap", 0.2),
+    ]
+    results = yield context.task_all(calls)
+    last = yield context.call_activity("square", 4)
+    return [*results, last]
+
+
+@app.orchestration_trigger(context_name="context")
+def reuse_retry(context: Context) -> Story:
+    plan = {"key": context.instance_id, "ok_at": 2}
+    work = context.call_activity_with_retry("flaky", df.RetryOptions(300, 5), plan)
+    timer = context.create_timer(context.current_utc_datetime + timedelta(milliseconds=100))
+    yield context.task_any([work, timer])
+    result = yield work
+    other = yield context.call_activity("square", 5)
+    return [result, other]
+
+
+@app.orchestration_trigger(context_name="context")
+def early2(context: Context) -> Story:
+    yield context.create_timer(context.current_utc_datetime + timedelta(seconds=0.3))
+    first = yield context.wait_for_external_event("e")
+    again = context.wait_for_external_event("e")
+    timer = context.create_timer(context.current_utc_datetime + timedelta(seconds=5))
+    winner = yield context.task_any([again, timer])
+    if winner == again:
+        timer.cancel()
+    return {"first": first, "second": again.result if winner == again else "timeout"}

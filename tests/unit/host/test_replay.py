@@ -235,6 +235,16 @@ def test_a_change_of_mind_is_reported_in_the_recorded_words(actions: list[Action
     assert str(caught.value) == text
 
 
+def test_a_timer_that_became_an_activity_is_reported_in_the_recorded_words() -> None:
+    with pytest.raises(NonDeterministicError) as caught:
+        decide([call()], timer_created(0))
+    assert str(caught.value) == (
+        "Non-Deterministic workflow detected: A previous execution of this orchestration scheduled a timer task "
+        "with sequence number 0 named but the current orchestration replay instead produced a "
+        f"ScheduleTaskOrchestratorAction action with this sequence number. {CHANGED}"
+    )
+
+
 @pytest.mark.parametrize("event", [child_created(0), timer_created(0)], ids=["child", "timer"])
 def test_a_dropped_child_or_timer_is_non_deterministic_too(event: Event) -> None:
     with pytest.raises(NonDeterministicError, match=r"hasn't \(yet\?\) scheduled this task"):
