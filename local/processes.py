@@ -13,6 +13,8 @@ from pathlib import Path
 
 END_SECONDS = 10.0  # a server gets this long to end by itself
 _POLL_SECONDS = 0.05
+# Kept, so that a child which outlives this process on purpose is not taken for a forgotten one.
+_CHILDREN: dict[int, "subprocess.Popen[bytes]"] = {}
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
 _START_TIME_FIELD = 19  # of /proc/PID/stat, counted behind the command's closing parenthesis
 
@@ -52,6 +54,7 @@ def start(program: Program, *, log: Path, folder: Path) -> Started:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+    _CHILDREN[process.pid] = process
     return Started(name=program.name, pid=process.pid, start_time=_start_time(process.pid) or 0)
 
 
@@ -78,16 +81,10 @@ def _signal(started: Started, number: signal.Signals) -> None:
 
 def _start_time(pid: int) -> int | None:
     """When a process began; None when there is none, or only its remains."""
-    _reap(pid)
+    if pid in _CHILDREN:
+        _CHILDREN[pid].poll()  # else its remains would stay
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return None
     return None if fields[0] == "Z" else int(fields[_START_TIME_FIELD])
-
-
-def _reap(pid: int) -> None:
-    try:
-        os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        return  # somebody else's child: a stack that another command started

@@ -1,6 +1,5 @@
 """The whole chain on the laptop stack: HTTP in, bytes on three nodes out."""
 
-import json
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +14,6 @@ pytestmark = pytest.mark.stack
 
 
 def test_a_warm_up_puts_every_byte_onto_every_node(stack: LaptopStack) -> None:
-    before = json.loads(stack.azure_state()).get("networks")
     files = evidence.database_files(stack.sources[DATABASE])
 
     ended = stack.warm(DATABASE)
@@ -26,7 +24,7 @@ def test_a_warm_up_puts_every_byte_onto_every_node(stack: LaptopStack) -> None:
         assert evidence.differing_files(stack.sources[DATABASE], folder, files) == []
     found = {entry["name"]: entry for entry in stack.dashboard.warmth()["databases"]}
     assert (found[DATABASE]["status"], found[DATABASE]["nodes_ready"]) == ("Ready", 3)
-    assert json.loads(stack.azure_state()).get("networks") == before
+    assert stack.network()["public_access"] == "Disabled"
 
 
 def test_a_second_warm_up_fetches_nothing(stack: LaptopStack) -> None:
@@ -121,7 +119,7 @@ def test_a_hostile_name_is_refused_at_the_door(stack: LaptopStack, name: object)
 
 
 def test_a_cancelled_run_leaves_no_pods_and_a_closed_account(stack: LaptopStack) -> None:
-    before = json.loads(stack.azure_state()).get("networks")
+    before = stack.network()
     run_id = stack.ask("POST", "warmup/start", stack.body(LARGE_DATABASE, max_mbps_per_node=2))[1][
         "instance_id"
     ]
@@ -132,7 +130,7 @@ def test_a_cancelled_run_leaves_no_pods_and_a_closed_account(stack: LaptopStack)
 
     assert ended["output"]["status"] == "cancelled"
     assert LARGE_DATABASE not in {entry["name"] for entry in stack.dashboard.warmth()["databases"]}
-    assert json.loads(stack.azure_state()).get("networks") == before
+    assert stack.network() == before
 
 
 def test_a_run_goes_on_where_its_killed_host_left_it(stack: LaptopStack) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sqlite3
 import time
 import urllib.error
 import urllib.request
@@ -19,6 +18,7 @@ from local.evidence import BlobLog
 from local.places import Places, places
 from local.stack import Stack
 from local.staging import stage
+from local.wiring import DATA_ACCOUNT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -85,9 +85,10 @@ class LaptopStack:
         """What the blob server sends from now on."""
         return BlobLog(self.places.blob_requests)
 
-    def azure_state(self) -> str:
-        """ARM's own record of networks and roles."""
-        return (self.places.root / "azure-state.json").read_text()
+    def network(self) -> Any:
+        """Who may reach the databases' account now, in ARM's own record."""
+        record = json.loads((self.places.root / "azure-state.json").read_text())
+        return record["networks"][DATA_ACCOUNT][-1]["network"]
 
     def await_health(self) -> None:
         """Wait until the app serves."""
@@ -116,10 +117,9 @@ class LaptopStack:
 
     def everything_written(self) -> str:
         """The whole task hub and every log, as text."""
-        with sqlite3.connect(self.places.host_state) as hub:
-            rows = "\n".join(hub.iterdump())
-        logs = "\n".join(file.read_text(errors="replace") for file in stack.log_files(self.places))
-        return rows + logs
+        hub = self.places.root.glob(f"{self.places.host_state.name}*")
+        written = [*hub, *stack.log_files(self.places)]
+        return "\n".join(file.read_text(errors="replace") for file in written)
 
 
 @contextmanager
