@@ -239,8 +239,8 @@ def test_a_timer_that_became_an_activity_is_reported_in_the_recorded_words() -> 
     with pytest.raises(NonDeterministicError) as caught:
         decide([call()], timer_created(0))
     assert str(caught.value) == (
-        "Non-Deterministic workflow detected: A previous execution of this orchestration scheduled a timer task "
-        "with sequence number 0 named but the current orchestration replay instead produced a "
+        "Non-Deterministic workflow detected: A previous execution of this orchestration scheduled a timer "
+        "task with sequence number 0 named but the current orchestration replay instead produced a "
         f"ScheduleTaskOrchestratorAction action with this sequence number. {CHANGED}"
     )
 
