@@ -6,7 +6,7 @@ the run that looks: a Ready pod of yesterday's run says nothing about today's by
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import cast
 
@@ -81,7 +81,7 @@ def read_pod(pod: Json, look: Look, live: AgentReport | None = None) -> NodeStat
         return replace(state, running=False)  # a pod of an earlier run, about to be replaced
     if _text(metadata, "deletionTimestamp"):
         return _with_cause(replace(state, report=None, running=False), {"metadata": metadata}, look)
-    if _is_ready(status) and report is not None and report.phase == "ready":
+    if _is_ready(status) and report is not None and report.phase == "ready" and report.error is None:
         return replace(state, standing=NodeStanding.READY)
     return _with_cause(state, pod, look)
 
@@ -129,8 +129,8 @@ def _with_cause(state: NodeState, pod: Json, look: Look) -> NodeState:
         return state
     if state.running and state.report is not None and state.report.phase != "failed":
         return _judged(state, found, final=False)  # what the agent itself waits out: shown, not judged
-    created = _when(_text(_map(pod, "metadata"), "creationTimestamp"))
-    lasting = created is not None and look.now - created > PATIENCE
+    since = _last_changed(pod)
+    lasting = since is not None and look.now - since > PATIENCE
     final = found.kind not in PASSING or _hopeless(pod) or state.restarts > _CRASHES_TOLERATED
     return _judged(state, found, final=final or (lasting and not state.running))
 
@@ -193,6 +193,18 @@ def _unschedulable(state: NodeState, status: Json) -> Cause | None:
                 Kind.UNSCHEDULABLE, _text(condition, "message") or "no room for the pod", state.node
             )
     return None
+
+
+def _last_changed(pod: Json) -> datetime | None:
+    """When the pod came to be as it is: trouble that began late has not lasted, however old the pod."""
+    status = _map(pod, "status")
+    init = _init_status(status)
+    texts = [
+        _text(_map(pod, "metadata"), "creationTimestamp"),
+        *(_text(_map(_map(init, where), "terminated"), "finishedAt") for where in ("state", "lastState")),
+        *(_text(condition, "lastTransitionTime") for condition in _list(status, "conditions")),
+    ]
+    return max((moment for moment in map(_when, texts) if moment is not None), default=None)
 
 
 def _hopeless(pod: Json) -> bool:
@@ -274,6 +286,7 @@ def _number(value: Json, key: str) -> int:
 
 def _when(text: str) -> datetime | None:
     try:
-        return datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text)
     except ValueError:
         return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
