@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from .blobs import CHUNK_BYTES, Range
 from .errors import Damaged
+from .ledger import Mark
 from .space import disk_full
 
 if TYPE_CHECKING:
@@ -56,18 +57,13 @@ class Landing:
         """What to ask the account for next."""
         return Range(start=self._block.start + self.written, length=min(self.left, most))
 
-    def resume(self) -> bool:
-        """Take up what an earlier look left; True if that is the whole block."""
+    def resume(self) -> None:
+        """Take up what an earlier look left, if its bytes are still what they were."""
         mark = self._ledger.mark(self._block.index)
         self._rehash(min(mark.written, self._block.length))
-        if mark.digest is None:
-            return False
-        if mark.digest == self._digest.digest():
-            self._count_landed()
-            return True
-        # Sealed bytes are not what was sealed: a power cut, or somebody else's hand.
-        self._digest, self.written = hashlib.sha256(), 0
-        return False
+        if self.written and mark.digest != self._digest.digest():
+            # A power cut took bytes that were marked, or somebody touched them.
+            self._digest, self.written = hashlib.sha256(), 0
 
     def take(self, chunk: bytes) -> None:
         """Put the next bytes where they belong."""
@@ -78,15 +74,19 @@ class Landing:
         self._digest.update(chunk)
         self.written += len(chunk)
         if self.left:
-            self._ledger.landed(self._block.index, self.written)
+            self._mark()
         self._hand.pace.wait_for(len(chunk))
 
     def seal(self) -> None:
         """All bytes are there: sync them, then say so."""
         with self._writing(0):
             os.fdatasync(self._descriptor)
-        self._ledger.seal(self._block.index, self._digest.digest())
-        self._count_landed()
+        self._mark()
+        self._hand.tally.add(self._hand.shift.worker, "landed", self._block.length)
+
+    def _mark(self) -> None:
+        mark = Mark(written=self.written, digest=self._digest.digest())
+        self._ledger.set_mark(self._block.index, mark)
 
     def _rehash(self, length: int) -> None:
         while self.written < length:
@@ -97,9 +97,6 @@ class Landing:
                 raise Damaged(f"the staged {self._block.file.name} was cut short by another hand")
             self._digest.update(chunk)
             self.written += size
-
-    def _count_landed(self) -> None:
-        self._hand.tally.add(self._hand.shift.worker, "landed", self._block.length)
 
     @contextmanager
     def _writing(self, count: int) -> Iterator[None]:

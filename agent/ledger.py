@@ -1,9 +1,9 @@
 """Which blocks of a staged file have landed, on disk, so that a killed agent resumes inside files.
 
 One ledger per staged file: a head that says which blob this is about, then a fixed record per block with
-the bytes written so far and, once the block is complete, its digest. A mark is made after its bytes were
-handed to the kernel, so it survives SIGKILL. A power cut may lose bytes that a mark speaks of: complete
-blocks are re-hashed when work resumes, and marks of incomplete ones count within one boot only.
+the bytes written so far and their digest. A mark is made after its bytes were handed to the kernel, so it
+survives SIGKILL. A power cut may lose bytes that a mark speaks of, and somebody may have touched them:
+marked bytes are re-hashed when work resumes, and count only if the digest agrees.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import hashlib
 import os
 import struct
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import TracebackType
 
     from .manifest import File
@@ -23,10 +23,8 @@ if TYPE_CHECKING:
 # Part of what a digest means: changing it makes digests of different agents incomparable.
 BLOCK_BYTES = 8 * 1024 * 1024
 RECORD = struct.Struct("<Q32s")
-HEAD_BYTES = 64
+HEAD_BYTES = 32
 DIGEST_BYTES = 32
-NO_DIGEST = bytes(DIGEST_BYTES)
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +50,8 @@ class Mark:
     """How far a block is."""
 
     written: int
-    digest: bytes | None
+    digest: bytes
+    """Of the bytes written so far."""
 
 
 def blocks_of(file: File) -> list[Block]:
@@ -66,17 +65,17 @@ def file_digest(block_digests: list[bytes]) -> str:
 
 
 def sealed_digests(path: Path, file: File) -> list[bytes] | None:
-    """The digests of all blocks; None as long as one is missing, or if the ledger is of another blob."""
+    """The digests of all blocks; None as long as one is not complete, or if the ledger is of another blob."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         return None
-    blob, _ = _head(file)
-    records = content[HEAD_BYTES:]
-    if content[:DIGEST_BYTES] != blob or len(records) != RECORD.size * len(blocks_of(file)):
+    blocks = blocks_of(file)
+    if content[:HEAD_BYTES] != _head(file) or len(content) != HEAD_BYTES + RECORD.size * len(blocks):
         return None
-    digests = [digest for _, digest in RECORD.iter_unpack(records)]
-    return None if NO_DIGEST in digests else digests
+    marks = list(RECORD.iter_unpack(content[HEAD_BYTES:]))
+    complete = all(written == block.length for block, (written, _) in zip(blocks, marks, strict=True))
+    return [digest for _, digest in marks] if complete else None
 
 
 class Ledger:
@@ -84,16 +83,12 @@ class Ledger:
 
     def __init__(self, path: Path, file: File) -> None:
         """Open it; one that speaks of another blob is begun anew."""
-        self._file = file
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        head = os.pread(self._descriptor, HEAD_BYTES, 0)
-        blob, boot = _head(file)
-        if head[:DIGEST_BYTES] != blob:
+        head = _head(file)
+        if os.pread(self._descriptor, HEAD_BYTES, 0) != head:
             os.ftruncate(self._descriptor, 0)
             os.ftruncate(self._descriptor, HEAD_BYTES + RECORD.size * len(blocks_of(file)))
-        elif head[DIGEST_BYTES:] != boot:
-            self._forget_incomplete()
-        os.pwrite(self._descriptor, blob + boot, 0)
+            os.pwrite(self._descriptor, head, 0)
 
     def __enter__(self) -> Ledger:  # noqa: PYI034 - typing.Self is of Python 3.11
         """Be closed at the end of the block."""
@@ -107,32 +102,17 @@ class Ledger:
 
     def mark(self, index: int) -> Mark:
         """How far block `index` is."""
-        record = os.pread(self._descriptor, RECORD.size, _offset(index))
-        written, digest = RECORD.unpack(record.ljust(RECORD.size, b"\0"))
-        return Mark(written=written, digest=None if digest == NO_DIGEST else digest)
+        written, digest = RECORD.unpack(os.pread(self._descriptor, RECORD.size, _offset(index)))
+        return Mark(written=written, digest=digest)
 
-    def landed(self, index: int, written: int) -> None:
-        """So many bytes of the block are in the file."""
-        self._write(index, written, NO_DIGEST)
-
-    def seal(self, index: int, digest: bytes) -> None:
-        """The whole block is in the file."""
-        self._write(index, Block(file=self._file, index=index).length, digest)
-
-    def _write(self, index: int, written: int, digest: bytes) -> None:
-        os.pwrite(self._descriptor, RECORD.pack(written, digest), _offset(index))
-
-    def _forget_incomplete(self) -> None:
-        for block in blocks_of(self._file):
-            if self.mark(block.index).digest is None:
-                self.landed(block.index, 0)
+    def set_mark(self, index: int, mark: Mark) -> None:
+        """So much of block `index` is in the file."""
+        os.pwrite(self._descriptor, RECORD.pack(mark.written, mark.digest), _offset(index))
 
 
 def _offset(index: int) -> int:
     return HEAD_BYTES + index * RECORD.size
 
 
-def _head(file: File) -> tuple[bytes, bytes]:
-    blob = hashlib.sha256(f"{file.blob}\n{file.size}\n{file.etag}\n{BLOCK_BYTES}".encode()).digest()
-    boot = hashlib.sha256(BOOT_ID.read_bytes()).digest()
-    return blob, boot
+def _head(file: File) -> bytes:
+    return hashlib.sha256(f"{file.blob}\n{file.size}\n{file.etag}\n{BLOCK_BYTES}".encode()).digest()

@@ -33,10 +33,10 @@ MOST_HALVINGS = 6
 SMALLEST_REQUEST_BYTES = 16 * 1024
 # Many small files are bound by turns, not by bytes.
 LEAST_CONNECTIONS = 8
-FIRST_PAUSE_SECONDS = 0.25
+FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 30.0
 # With the pauses above: about five minutes in which not one byte of a block arrives.
-MOST_FAILURES = 15
+MOST_FAILURES = 16
 
 
 class Ranged:
@@ -78,16 +78,14 @@ class Ranged:
 
     def _fetch(self, block: Block, shift: Shift) -> None:
         with self._landing(block, shift) as landing:
-            if landing.resume():
-                return
+            landing.resume()
             patience = Patience()
             while landing.left:
-                before = landing.written
                 try:
                     self._reader().read(block.file, landing.next_range(self._request_bytes), landing.take)
                 except (Network, Throttled) as error:
                     self._tally.add(shift.worker, "retries", 1)
-                    shift.pause(patience.after(error, progressed=landing.written > before))
+                    shift.pause(patience.after(error, landing.written))
             landing.seal()
 
     def _reader(self) -> BlobReader:
@@ -114,14 +112,16 @@ class Patience:
     """How long to wait after a failure, and when to give up."""
 
     failures: int = 0
+    written: int = 0
 
-    def after(self, error: MayPass, *, progressed: bool) -> float:
-        """Seconds to pause before the next try.
+    def after(self, error: MayPass, written: int) -> float:
+        """Seconds to pause before the next try; every byte that arrived restores the patience.
 
         Raises:
             MayPass: `error` itself, when nothing arrived for too many tries.
         """
-        self.failures = 1 if progressed else self.failures + 1
+        self.failures = 1 if written > self.written else self.failures + 1
+        self.written = written
         if self.failures > MOST_FAILURES:
             raise error
         if error.retry_after_seconds is not None:
@@ -147,7 +147,7 @@ def effort_for(missing: int, starts: int, most_connections: int) -> Effort:
     >>> effort_for(292_365_689_731, 1, 32).request_bytes == BLOCK_BYTES
     True
     >>> effort_for(18_000_000, 1, 32)
-    Effort(connections=8, request_bytes=22500)
+    Effort(connections=10, request_bytes=18000)
     """
     wasted = int(missing * WASTE / 2 ** min(starts - 1, MOST_HALVINGS))
     connections = min(most_connections, max(LEAST_CONNECTIONS, wasted // SMALLEST_REQUEST_BYTES))

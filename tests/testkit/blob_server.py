@@ -99,6 +99,10 @@ class BlobServer:
         with self._lock:
             return sum(self.served.values())
 
+    def has_served(self, count: int = 0) -> bool:
+        """Did more than so many bytes leave?"""
+        return self.served_bytes > count
+
     def forget(self) -> None:
         """Count from nothing again."""
         with self._lock:

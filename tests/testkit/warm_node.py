@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +15,13 @@ from typing import TYPE_CHECKING, Any
 from testkit.blob_server import IDENTITY_HEADER
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from testkit.blob_server import BlobServer
 
 REPOSITORY = Path(__file__).parents[2]
 PATIENCE_SECONDS = 60
+POLL_SECONDS = 0.005
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,3 +114,11 @@ def kill(process: subprocess.Popen[str]) -> None:
     """What a kernel does that is out of memory; only to the agent itself, not to its workers."""
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=PATIENCE_SECONDS)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Return as soon as `condition` holds."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(POLL_SECONDS)

@@ -1,0 +1,131 @@
+"""The agent is killed at any moment, or told to stop: nothing is lost, and almost nothing wasted."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+from testkit.sample_database import contents
+from testkit.warm_node import Outcome, WarmNode, kill, wait_until
+
+from agent.ledger import BLOCK_BYTES
+
+if TYPE_CHECKING:
+    from testkit.blob_server import BlobServer
+
+# Between nothing and about the time that one look takes at this speed.
+LATEST_KILL_SECONDS = 0.6
+BYTES_PER_SECOND_OF_AN_ANSWER = 6e6
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_killed_agent_resumes_inside_files_and_wastes_almost_nothing(
+    node: WarmNode, server: BlobServer, seed: int
+) -> None:
+    manifest = server.manifest("core_nt")
+    server.bytes_per_second = BYTES_PER_SECOND_OF_AN_ANSWER
+    chance = random.Random(seed)  # noqa: S311 - the same moments every time
+
+    for _ in range(2):
+        process = node.start(manifest)
+        time.sleep(chance.uniform(0, LATEST_KILL_SECONDS))
+        kill(process)
+        assert_no_half_database(node, server)
+    outcome = node.look(manifest)
+
+    assert outcome.exit_code == 0
+    assert node.files() == contents(server, "core_nt")
+    assert server.served_bytes <= manifest["bytes"] * 1.02
+
+
+def assert_no_half_database(node: WarmNode, server: BlobServer) -> None:
+    """Whoever finds the way in finds everything."""
+    found = node.files()
+    if "core_nt.nal" in found:
+        assert found == contents(server, "core_nt")
+
+
+def test_an_agent_that_is_killed_again_and_again_still_arrives(node: WarmNode, server: BlobServer) -> None:
+    manifest = server.manifest("core_nt")
+    server.bytes_per_second = BYTES_PER_SECOND_OF_AN_ANSWER
+
+    for eighth in range(6):
+        process = node.start(manifest)
+        wait_until(partial(server.has_served, manifest["bytes"] * eighth // 8))
+        kill(process)
+    outcome = node.look(manifest)
+
+    assert outcome.exit_code == 0
+    assert node.files() == contents(server, "core_nt")
+    assert server.served_bytes <= manifest["bytes"] * 1.02
+
+
+def test_a_kill_while_a_generation_is_replaced_leaves_the_old_the_new_or_none(
+    node: WarmNode, server: BlobServer
+) -> None:
+    old = server.manifest("core_nt")
+    node.look(old)
+    before = node.files()
+    for name, blob in list(server.blobs.items()):
+        server.put(name, blob.content[::-1] if blob.content else b"", md5=bool(blob.md5))
+    manifest = server.manifest("core_nt")
+
+    for seed in range(6):
+        process = node.start(manifest)
+        time.sleep(random.Random(seed).uniform(0.1, LATEST_KILL_SECONDS))  # noqa: S311 - the same moments
+        kill(process)
+        found = node.files()
+        assert "core_nt.nal" not in found or found in (before, contents(server, "core_nt"))
+    assert node.look(manifest).exit_code == 0
+    assert node.files() == contents(server, "core_nt")
+
+
+def test_staged_bytes_that_were_lost_after_all_are_fetched_again(node: WarmNode, server: BlobServer) -> None:
+    manifest = server.manifest("core_nt")
+    alias = server.blobs.pop("core_nt/core_nt.nal")
+    assert node.look(manifest).error["kind"] == "not_found"
+    server.blobs["core_nt/core_nt.nal"] = alias
+    server.forget()
+
+    with (node.private("core_nt") / "staging" / "core_nt.00.nsq").open("r+b") as stream:
+        stream.write(b"\0" * 4096)
+    outcome = node.look(manifest)
+
+    assert outcome.exit_code == 0
+    assert node.files() == contents(server, "core_nt")
+    assert 0 < server.served["core_nt/core_nt.00.nsq"] <= BLOCK_BYTES + BLOCK_BYTES // 8
+
+
+def test_sigterm_ends_the_agent_within_two_seconds_and_says_so(node: WarmNode, server: BlobServer) -> None:
+    server.bytes_per_second = 1e5
+    process = node.start(server.manifest("core_nt"))
+    wait_until(server.has_served)
+
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=2)
+
+    outcome = Outcome(exit_code=process.returncode, output=output)
+    assert (outcome.exit_code, outcome.error["kind"]) == (19, "interrupted")
+    assert json.loads(node.termination_log.read_text()) == outcome.last
+
+
+def test_workers_die_with_the_agent(node: WarmNode, server: BlobServer) -> None:
+    server.bytes_per_second = 1e5
+    process = node.start(server.manifest("core_nt"))
+    wait_until(server.has_served)
+
+    kill(process)
+
+    wait_until(lambda: not members_of_group(process.pid))
+
+
+def members_of_group(group: int) -> list[str]:
+    listed = subprocess.run(["ps", "-eo", "pgid,stat"], capture_output=True, text=True, check=True)
+    rows = [line.split() for line in listed.stdout.splitlines()[1:]]
+    return [pgid for pgid, state in rows if int(pgid) == group and not state.startswith("Z")]
