@@ -6,7 +6,9 @@ times or for ever, each time with its probability.
 
 from __future__ import annotations
 
+import asyncio
 import random
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -80,6 +82,7 @@ class Faults:
         self._dice = random.Random(0)  # noqa: S311 - a repeatable draw is the point
         self._rules: list[Rule] = []
         self._left: dict[int, int] = {}
+        self._ending = asyncio.Event()
 
     def set(self, rules: list[Rule], *, seed: int) -> None:
         """Replace all rules and begin the draw anew."""
@@ -95,6 +98,16 @@ class Faults:
                     self._left[index] -= 1
                 return rule
         return None
+
+    async def pause(self, rule: Rule) -> None:
+        """Let the rule's seconds pass, unless the end comes first."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(rule.seconds):
+                await self._ending.wait()
+
+    def end(self) -> None:
+        """Let nobody hang any longer."""
+        self._ending.set()
 
     def _hits(self, index: int, area: Area, method: str, path: str) -> bool:
         rule = self._rules[index]

@@ -10,7 +10,7 @@ import asyncio
 import ssl
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from local.azure.admission import Admitted, BlobRequest, Doorkeeper
@@ -67,13 +67,13 @@ class Gate:
         self._azurite = azurite
         self._faults = faults
         self._journal = journal
-        self._clients: dict[asyncio.Task[None] | None, Stream] = {}
+        self._serving: set[asyncio.Task[None]] = set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of one connection until it ends."""
         client = Stream(reader=reader, writer=writer)
-        task = asyncio.current_task()
-        self._clients[task] = client
+        task = cast("asyncio.Task[None]", asyncio.current_task())
+        self._serving.add(task)
         try:
             while (head := await read_head(reader)) and await self._answer(client, head):
                 pass
@@ -81,15 +81,18 @@ class Gate:
             writer.write(MALFORMED)
         except (PeerClosedError, ConnectionError, ssl.SSLError):
             pass  # One side went away in the middle: closing tells the other, the log has the bytes.
+        except asyncio.CancelledError:
+            client.abort()  # Only `close` cancels, and waits: the task may end as if nothing were wrong.
         finally:
             writer.close()
-            del self._clients[task]
+            self._serving.discard(task)
 
     async def close(self) -> None:
         """Break what is still connected, and wait until its requests are in the log."""
-        for client in self._clients.values():
-            client.abort()
-        await asyncio.gather(*(task for task in self._clients if task), return_exceptions=True)
+        serving = list(self._serving)
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving)
         self._azurite.close()
 
     async def _answer(self, client: Stream, head: Head) -> bool:
@@ -99,7 +102,7 @@ class Gate:
         exchange = Exchange(client=client, request=head, method=method, target=target, fault=fault)
         try:
             if fault:
-                await asyncio.sleep(fault.seconds)
+                await self._faults.pause(fault)
             verdict = self._judge(exchange)
             exchange.caller = verdict.caller
             if exchange.suffers(Kind.RESET, Kind.HANG):

@@ -80,6 +80,7 @@ class Azure:
             self._announce()
             await stopping.wait()
         self._settings.files.ready.unlink(missing_ok=True)
+        self._faults.end()
         blobs.close()
         await gate.close()
         for server, _ in servers:

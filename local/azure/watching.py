@@ -83,7 +83,7 @@ class Watched:
         if fault is None:
             await self.app(scope, receive, send)
             return
-        await asyncio.sleep(fault.seconds)
+        await self.faults.pause(fault)
         match fault.kind:
             case Kind.LATENCY:
                 await self.app(scope, receive, send)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
 import json
+import ssl
 import urllib.request
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from testkit.azure import START_SECONDS, await_ready, configuration, free_port, start
@@ -14,15 +17,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+AN_HOUR = 3600
+
+
 def state_of_a_run(folder: Path, power: str | None = None) -> dict[str, object]:
     """Start, maybe change something, look, stop."""
     process = start(folder / "azure.json")
     try:
         control = await_ready(folder / "endpoints.json", process)["control"]
         if power:
-            body = json.dumps({"state": power}).encode()
-            request = urllib.request.Request(f"{control}/power/blast_aks-1", method="PUT", data=body)  # noqa: S310
-            urllib.request.urlopen(request, timeout=5).close()  # noqa: S310 - http on loopback
+            put(f"{control}/power/blast_aks-1", {"state": power})
         with urllib.request.urlopen(f"{control}/state", timeout=5) as answer:  # noqa: S310 - same
             state: dict[str, object] = json.loads(answer.read())
             return state
@@ -30,6 +34,11 @@ def state_of_a_run(folder: Path, power: str | None = None) -> dict[str, object]:
         process.kill()
         process.wait(timeout=START_SECONDS)
         (folder / "endpoints.json").unlink()
+
+
+def put(url: str, body: object) -> None:
+    request = urllib.request.Request(url, method="PUT", data=json.dumps(body).encode())  # noqa: S310
+    urllib.request.urlopen(request, timeout=5).close()  # noqa: S310 - http on loopback
 
 
 def prepared(folder: Path) -> Path:
@@ -52,6 +61,30 @@ def test_a_damaged_memory_is_set_aside_and_begun_anew(tmp_path: Path) -> None:
 
     assert state_of_a_run(folder)["power"] == {}
     assert (folder / "state.damaged").read_text() == '{"assignments": ['
+
+
+def test_it_ends_while_requests_hang(tmp_path: Path) -> None:
+    folder = prepared(tmp_path)
+    process = start(folder / "azure.json")
+    endpoints = await_ready(folder / "endpoints.json", process)
+    rules = [{"area": area, "kind": "hang", "seconds": AN_HOUR} for area in ("arm", "blob", "identity")]
+    put(f"{endpoints['control']}/faults", {"rules": rules})
+
+    trust = ssl.create_default_context(cafile=str(folder / "tls/ca.pem"))
+    with ExitStack() as open_connections:
+        for name in ("arm", "blob", "identity"):
+            scheme, _, host = endpoints[name].partition("://")
+            connection = (
+                http.client.HTTPSConnection(host, context=trust)
+                if scheme == "https"
+                else http.client.HTTPConnection(host)
+            )
+            open_connections.callback(connection.close)
+            connection.request("GET", "/x")
+        process.terminate()
+        assert process.wait(timeout=START_SECONDS) == 0
+    assert (folder / "stderr").read_text() == ""
+    assert not (folder / "endpoints.json").exists()
 
 
 def test_a_configuration_that_lacks_something_names_it(tmp_path: Path) -> None:

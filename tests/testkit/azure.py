@@ -169,7 +169,8 @@ def _azure(folder: Path, plan: AzuritePlan) -> Iterator[LaptopAzure]:
         process.wait(timeout=START_SECONDS)
     assert process.returncode == 0, "local.azure did not end cleanly"
     # A traceback in the server is a defect even where the client was content.
-    assert (folder / "stderr").read_text() == ""
+    errors = (folder / "stderr").read_text()
+    assert not errors, errors
 
 
 def start(config: Path) -> subprocess.Popen[bytes]:
