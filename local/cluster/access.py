@@ -11,10 +11,9 @@ import json
 import os
 import secrets
 from dataclasses import asdict, dataclass
-from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from local.cluster.failures import ApiError, details_of, unauthorized
+from local.cluster.failures import forbidden, unauthorized
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,7 +63,7 @@ def check_allowed(user: str, verb: str, kind: Kind, namespace: str, name: str) -
         f'{kind.qualified}{named} is forbidden: User "{user}" cannot {verb} resource "{kind.plural}" '
         f'in API group "{kind.group}"{where}'
     )
-    raise ApiError(HTTPStatus.FORBIDDEN, "Forbidden", message, details_of(kind, name))
+    raise forbidden(kind, name, message)
 
 
 def write_private(file: Path, text: str) -> None:

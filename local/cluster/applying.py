@@ -126,7 +126,9 @@ def _child(item: Any, step: Step) -> Any:
 def _remove(item: Any, path: Path) -> None:
     parent = value_at(item, path[:-1])
     last = path[-1]
-    if isinstance(parent, dict) and isinstance(last, str):
+    # The key of a list's element stays while anything else in the element does.
+    names_element = len(path) > 1 and path[-2][0] == last and not isinstance(path[-2], str)
+    if isinstance(parent, dict) and isinstance(last, str) and not names_element:
         parent.pop(last, None)
     _drop_empty_elements(item, path[:-1])
 

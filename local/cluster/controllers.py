@@ -25,7 +25,7 @@ from local.cluster.objects import (
     uid_of,
     utc_now,
 )
-from local.cluster.resources import DAEMON_SETS, NAMESPACES, NODES, PODS, SERVICE_ACCOUNTS
+from local.cluster.resources import DAEMON_SETS, NODES, PODS
 from local.cluster.scheduling import Placement, place
 
 if TYPE_CHECKING:
@@ -51,21 +51,11 @@ async def run_controllers(store: Store) -> None:
 
 def sync(store: Store) -> None:
     """One round of every controller."""
-    sync_service_accounts(store)
     sync_nodes(store)
     sync_daemon_sets(store)
     schedule_pods(store)
     collect_garbage(store)
     empty_namespaces(store)
-
-
-def sync_service_accounts(store: Store) -> None:
-    """Every namespace has a service account `default`."""
-    for namespace in store.list(NAMESPACES):
-        name = name_of(namespace)
-        if not is_deleting(namespace) and store.find(SERVICE_ACCOUNTS, name, "default") is None:
-            account = {"metadata": {"name": "default"}}
-            writing.create(store, writing.Place(kind=SERVICE_ACCOUNTS, namespace=name), account)
 
 
 def sync_daemon_sets(store: Store) -> None:

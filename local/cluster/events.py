@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from local.cluster.objects import Json, name_of, namespace_of, timestamp, uid_of, utc_now
-from local.cluster.resources import EVENTS
+from local.cluster.objects import Json, is_deleting, name_of, namespace_of, timestamp, uid_of, utc_now
+from local.cluster.resources import EVENTS, NAMESPACES
 
 if TYPE_CHECKING:
     from local.cluster.store import Store
@@ -36,7 +36,10 @@ class Event:
 
 
 def record(store: Store, about: Json, event: Event) -> None:
-    """Tell an event about an object; the same one again raises its count."""
+    """Tell an event about an object, unless its namespace ends; the same one again raises its count."""
+    namespace = store.find(NAMESPACES, "", namespace_of(about) or "default")
+    if namespace is None or is_deleting(namespace):
+        return
     known = _same(store, about, event)
     now = timestamp(utc_now())
     if known:

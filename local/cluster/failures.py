@@ -107,6 +107,11 @@ def unauthorized() -> ApiError:
     return ApiError(HTTPStatus.UNAUTHORIZED, "Unauthorized", "Unauthorized")
 
 
+def forbidden(kind: Kind, name: str, message: str) -> ApiError:
+    """The token is somebody's who may not do this, or an admission rule says no."""
+    return ApiError(HTTPStatus.FORBIDDEN, "Forbidden", message, details_of(kind, name))
+
+
 def unknown_path() -> ApiError:
     """Nothing is served at this path."""
     message = "the server could not find the requested resource"

@@ -105,13 +105,13 @@ class LostReply(Response):
             {
                 "type": "http.response.start",
                 "status": self.status_code,
-                "headers": [(b"content-length", b"1")],
+                "headers": _PROMISED_BODY,
             }
         )
 
 
 def parse_faults(body: Any) -> tuple[list[Fault], int]:
-    """`{"seed": 7, "faults": [{"effect": "error", "verb": "list", "share": 0.2, "code": 503}]}`; raises 400."""
+    """From the control's body: `{"seed": 7, "faults": [{"effect": "error", "share": 0.2}]}`; raises 400."""
     known = {each.name for each in fields(Fault)}
     faults = []
     for entry in body.get("faults", []):

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from local.cluster.applying import Applier, applied, fields_of, with_owners
 from local.cluster.defaulting import TEMPLATE_GENERATION, fresh_status, with_defaults
-from local.cluster.failures import bad_request, conflict
-from local.cluster.objects import Json, is_deleting
+from local.cluster.failures import bad_request, conflict, forbidden
+from local.cluster.objects import Json, is_deleting, name_of, namespace_of
 from local.cluster.resources import DAEMON_SETS, JOBS, NAMESPACES, PODS, SERVICE_ACCOUNTS, Kind
 from local.cluster.shapes import shaped
 from local.cluster.store import newborn
@@ -52,10 +52,16 @@ def create(store: Store, place: Place, body: Json) -> Json:
         item["metadata"]["generation"] = 1
     validate(kind, item, None)
     if kind == PODS:
-        store.get(SERVICE_ACCOUNTS, place.namespace, item["spec"]["serviceAccountName"])
+        _check_service_account(store, item)
     if place.dry_run:
         return newborn(kind, item)
-    return store.create(kind, item)
+    made = store.create(kind, item)
+    if kind == NAMESPACES:
+        # A real cluster does this a moment later; clients that cannot wait gain nothing from the race.
+        store.create(
+            SERVICE_ACCOUNTS, {"metadata": {"name": "default", "namespace": item["metadata"]["name"]}}
+        )
+    return made
 
 
 def replace(store: Store, place: Place, body: Json) -> Json:
@@ -104,6 +110,18 @@ def apply(store: Store, place: Place, body: Json, applier: Applier) -> tuple[Jso
 def generated_name(prefix: str) -> str:
     """A name for `generateName`."""
     return prefix + "".join(secrets.choice(NAME_ALPHABET) for _ in range(SUFFIX_LENGTH))
+
+
+def _check_service_account(store: Store, pod: Json) -> None:
+    namespace, account = namespace_of(pod), pod["spec"]["serviceAccountName"]
+    if store.find(SERVICE_ACCOUNTS, namespace, account) is None:
+        name = name_of(pod)
+        raise forbidden(
+            PODS,
+            name,
+            f'pods "{name}" is forbidden: error looking up service account {namespace}/{account}: '
+            f'serviceaccount "{account}" not found',
+        )
 
 
 def _version(store: Store, place: Place) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import signal
+import ssl
 import subprocess
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.client import HTTPSConnection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from local.certificates import ensure_certificates
 
@@ -40,6 +42,14 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came back."""
+
+    code: int
+    body: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
     """A cluster that runs."""
 
@@ -65,11 +75,38 @@ class Cluster:
     @property
     def control_token(self) -> str:
         """What `/control/` wants to see."""
-        return str(json.loads((self.root / "cluster" / "tokens.json").read_text())["control"])
+        return str(self._tokens()["control"])
+
+    @property
+    def admin_token(self) -> str:
+        """What the API wants to see."""
+        return str(self._tokens()["admin"])
+
+    def ask(self, method: str, path: str, body: object = None, **headers: str) -> Answer:
+        """One request in plain HTTP, for what no client library would send; `Content_Type=` and the like are headers."""
+        known = {"Authorization": f"Bearer {self.admin_token}", "Content-Type": "application/json"}
+        sent = known | {name.replace("_", "-"): value for name, value in headers.items()}
+        connection = HTTPSConnection(
+            self.url.removeprefix("https://"), context=ssl.create_default_context(cafile=str(self.authority))
+        )
+        try:
+            connection.request(method, path, None if body is None else json.dumps(body), sent)
+            response = connection.getresponse()
+            return Answer(code=response.status, body=json.loads(response.read()))
+        finally:
+            connection.close()
+
+    def control(self, method: str, path: str, body: object = None) -> Answer:
+        """One request to the control."""
+        return self.ask(method, f"/control/{path}", body, Authorization=f"Bearer {self.control_token}")
 
     def node_folder(self, node: str) -> Path:
         """The folder that plays a node's root."""
         return self.root / "nodes" / node
+
+    def _tokens(self) -> dict[str, str]:
+        found: dict[str, str] = json.loads((self.root / "cluster" / "tokens.json").read_text())
+        return found
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """When a container that ended is started again, as recorded from a real kubelet. Pure.
 
 The first restart comes at once, later ones after 10 s, 20 s, 40 s … 300 s. A failed container is shown
-`terminated` for one sync of the kubelet, which is as long as the first back-off, and `CrashLoopBackOff` only for
-the rest.
+`terminated` for one sync of the kubelet, which is as long as the first back-off, and `CrashLoopBackOff` only
+for the rest.
 """
 
 from __future__ import annotations

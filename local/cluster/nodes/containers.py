@@ -20,7 +20,7 @@ from local.cluster.nodes.processes import (
     termination_message,
 )
 from local.cluster.nodes.sandbox import Process, Toolbox
-from local.cluster.nodes.volumes import mounts_of
+from local.cluster.nodes.volumes import MountError, mounts_of
 from local.cluster.objects import Json, name_of, namespace_of, uid_of, utc_now
 from local.cluster.quantities import parse_quantity
 
@@ -144,7 +144,7 @@ class Container:
             await _for_ever()
         try:
             process = self._process()
-        except ConfigError as error:
+        except (ConfigError, MountError, OSError) as error:
             self._view.tell(self._name, "Warning", "Failed", f"Error: {error}")
             self._show_waiting("CreateContainerConfigError", str(error))
             await _for_ever()

@@ -48,10 +48,10 @@ def set_up_volumes(store: Store, pod: Json, folders: VolumeFolders) -> dict[str,
 
 
 def mounts_of(container: Json, volumes: dict[str, Path]) -> list[Mount]:
-    """What one container sees, outer mount points first."""
+    """What one container sees, outer mount points first; makes missing subPaths, as the kubelet does."""
     mounts = [
         Mount(
-            source=_inside(volumes[mount["name"]], mount.get("subPath", "")),
+            source=_sub_path(volumes[mount["name"]], mount.get("subPath", "")),
             target=mount["mountPath"],
             read_only=bool(mount.get("readOnly")),
         )
@@ -143,6 +143,15 @@ def _content(kind: Kind, item: Json) -> dict[str, bytes]:
     return {key: value.encode() for key, value in data.items()} | {
         key: base64.b64decode(value) for key, value in binary.items()
     }
+
+
+def _sub_path(volume: Path, path: str) -> Path:
+    if not path:
+        return volume
+    target = _inside(volume, path)
+    if not target.exists():
+        target.mkdir(parents=True)
+    return target
 
 
 def _inside(folder: Path, path: str) -> Path:
