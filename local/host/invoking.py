@@ -82,10 +82,11 @@ class Context(func.Context):
 class Invoker:
     """Runs functions on the loop and the pool."""
 
-    def __init__(self, root: Path, timeout: timedelta | None) -> None:
-        """Start the loop's thread; the pool starts its own as needed."""
+    def __init__(self, root: Path, timeout: timedelta | None, client_binding: str) -> None:
+        """Start the loop's thread; durable client parameters are given `client_binding`."""
         self._root = root
         self._timeout = timeout
+        self._client_binding = client_binding
         _remember_parsed_times()
         # The worker's own default: that of ThreadPoolExecutor, min(32, cpus + 4).
         threads = os.environ.get("PYTHON_THREADPOOL_THREAD_COUNT")
@@ -99,6 +100,7 @@ class Invoker:
         """Run a function; the future fails with its exception or FunctionTimeoutError."""
         if "context" in function.parameters and function.trigger in _WITH_CONTEXT:
             arguments.setdefault("context", Context(function, self._root))
+        arguments |= dict.fromkeys(function.client_parameters, self._client_binding)
         return asyncio.run_coroutine_threadsafe(self._run(function, arguments), self._loop)
 
     def run_activity(self, function: Function, payload: str | None) -> str:

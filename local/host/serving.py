@@ -74,12 +74,12 @@ class Host:
             hub_name=config.hub_name,
             system_key=self._keys.system,
         )
-        invoker = Invoker(options.app_dir, config.function_timeout)
-        self._timing = Timing(app, invoker, self._addresses)
+        invoker = Invoker(options.app_dir, config.function_timeout, self._addresses.client_binding())
+        self._timing = Timing(app, invoker)
         self._worker = Worker(app, invoker, self._hub, config)
         self._site = Site(
             app=app,
-            functions=FunctionRoutes(app, config.route_prefix, invoker, self._addresses),
+            functions=FunctionRoutes(app, config.route_prefix, invoker),
             management=Management(self._hub, self._addresses, self._saver.flush),
             timing=self._timing,
             keys=self._keys,

@@ -10,7 +10,6 @@ from typing import Any
 from azure.functions.meta import Datum
 from azure.functions.timer import TimerRequestConverter
 
-from local.host.http.addresses import Addresses
 from local.host.indexing import App, Function, Trigger, timer_binding
 from local.host.invoking import Invoker
 from local.host.schedules import Schedule, parse_schedule
@@ -21,10 +20,9 @@ _logger = logging.getLogger(__name__)
 class Timing:
     """One thread per timer function; runs of one function never overlap."""
 
-    def __init__(self, app: App, invoker: Invoker, addresses: Addresses) -> None:
+    def __init__(self, app: App, invoker: Invoker) -> None:
         """Read the schedules; ScheduleError if one cannot be obeyed."""
         self._invoker = invoker
-        self._addresses = addresses
         self._schedules = {
             function.name: (function, parse_schedule(timer_binding(function).schedule))
             for function in app.of(Trigger.TIMER)
@@ -39,10 +37,8 @@ class Timing:
 
     def run_now(self, function: Function) -> None:
         """Run a timer function outside its schedule and wait for it; its failure is logged."""
-        arguments = {function.trigger_name: timer_request()}
-        arguments |= dict.fromkeys(function.client_parameters, self._addresses.client_binding())
         try:
-            self._invoker.submit(function, arguments).result()
+            self._invoker.submit(function, {function.trigger_name: timer_request()}).result()
         except Exception:
             _logger.exception("Executed 'Functions.%s' (Failed)", function.name)
 

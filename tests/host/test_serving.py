@@ -53,6 +53,11 @@ def test_a_timer_function_runs_when_asked_by_name(start_host: Starter, tmp_path:
     assert trace.read_text() == "janitor past_due=False\n"
 
 
+def test_a_timer_function_has_a_durable_client(host: RunningHost) -> None:
+    assert host.ask("POST", "/admin/functions/sweeper", "{}").status == 202
+    assert host.until("swept")["output"] == {"sum": 1, "sum_async": 1}
+
+
 def test_a_timer_function_runs_at_the_start_and_on_its_schedule(start_host: Starter, tmp_path: Path) -> None:
     source = (
         "import os\nfrom pathlib import Path\nimport azure.functions as func\napp = func.FunctionApp()\n"

@@ -12,7 +12,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from local.host.http import answers
-from local.host.http.addresses import Addresses
 from local.host.http.keys import Keys
 from local.host.indexing import App, Function, HttpBinding, Trigger, http_binding
 from local.host.invoking import Invoker
@@ -38,10 +37,9 @@ class _Endpoint:
 class FunctionRoutes:
     """Finds the function of a request and calls it."""
 
-    def __init__(self, app: App, prefix: str, invoker: Invoker, addresses: Addresses) -> None:
+    def __init__(self, app: App, prefix: str, invoker: Invoker) -> None:
         """Compile the routes; literal segments win over parameters, those over catch-alls."""
         self._invoker = invoker
-        self._addresses = addresses
         self._endpoints = sorted((_endpoint(f, prefix) for f in app.of(Trigger.HTTP)), key=_generality)
 
     async def answer(self, request: Request, keys: Keys) -> Response:
@@ -58,7 +56,6 @@ class FunctionRoutes:
 
     async def _call(self, function: Function, request: Request, route_values: dict[str, str]) -> Response:
         arguments = {function.trigger_name: await _read(request, route_values)}
-        arguments |= dict.fromkeys(function.client_parameters, self._addresses.client_binding())
         try:
             result = await asyncio.wrap_future(self._invoker.submit(function, arguments))
             return _response(result)

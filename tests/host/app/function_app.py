@@ -87,6 +87,12 @@ def janitor(timer: func.TimerRequest) -> None:
     _leave_trace(f"janitor past_due={timer.past_due}")
 
 
+@app.timer_trigger(schedule="0 0 0 29 2 *", arg_name="timer")
+@app.durable_client_input(client_name="client")
+async def sweeper(timer: func.TimerRequest, client: df.DurableOrchestrationClient) -> None:  # noqa: ARG001
+    await client.start_new("fan_out", "swept", 2)
+
+
 # -- activities
 
 
