@@ -38,9 +38,9 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    commands.add_parser("demo", help="warm a real database onto three nodes, and prove it").set_defaults(
-        act=_demo
-    )
+    proof = commands.add_parser("demo", help="warm a real database onto three nodes, and prove it")
+    proof.add_argument("--svg", type=Path, help="also draw what was printed into this file")
+    proof.set_defaults(act=_demo)
     commands.add_parser("up", help="start the stack and leave it running").set_defaults(act=_up)
     commands.add_parser("down", help="end the stack").set_defaults(act=_down)
     commands.add_parser("status", help="where everything is").set_defaults(act=_status)
@@ -53,8 +53,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _demo(_: argparse.Namespace) -> int:
-    return 0 if demo.demo(places()) else 1
+def _demo(arguments: argparse.Namespace) -> int:
+    console.record = arguments.svg is not None
+    proven = demo.demo(places())
+    if arguments.svg is not None:
+        console.save_svg(str(arguments.svg), title="make demo")
+    return 0 if proven else 1
 
 
 def _up(_: argparse.Namespace) -> int:
