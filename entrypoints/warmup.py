@@ -127,6 +127,8 @@ async def _daemon_set(cluster: Cluster, name: str, monitor: Monitor) -> Json | N
     sight = await within(_CLUSTER_BUDGET_SECONDS, f"cluster {cluster.name!r}", lambda: monitor.sight(cluster))
     if isinstance(sight, Refusal):
         raise refused(sight)
+    if sight.lacks("daemon sets"):
+        raise PassingError(f"cluster {cluster.name!r} does not show its DaemonSets: {sight.faults[0]}")
     return daemon_set_of(sight, name)
 
 

@@ -12,7 +12,7 @@ from kubernetes.client.exceptions import ApiException
 
 from shared.adapters.errors import SDK_ERRORS, RefusedError, fault_of
 from shared.adapters.kubernetes_session import Ask, Json, KubernetesSessions
-from shared.domain import naming
+from shared.domain import looking, naming
 from shared.domain.model import Cluster
 from shared.domain.refusals import Refusal
 from shared.domain.warmth import Sighting
@@ -22,6 +22,11 @@ _SECONDS_ALL = 8  # the whole answer has ten
 _SECONDS_EACH = 6
 _DEFAULT = f"namespaces/{naming.NAMESPACE}"
 _OURS = (("labelSelector", naming.SELECTOR),)
+_NODES = Ask(
+    path="/api/v1/nodes",
+    headers={"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"},
+    read_seconds=_SECONDS_EACH,
+)
 _LISTS = {
     "daemon sets": (f"/apis/apps/v1/{_DEFAULT}/daemonsets", _OURS),
     "pods": (f"/api/v1/{_DEFAULT}/pods", _OURS),
@@ -60,11 +65,12 @@ class KubernetesMonitor:
         return _sighting(answers, tuple(faults))
 
     def _reads(self, cluster: Cluster) -> dict[str, "Future[object]"]:
-        threads = ThreadPoolExecutor(len(_LISTS) + len(_OBJECTS), thread_name_prefix="sight")
+        threads = ThreadPoolExecutor(len(_LISTS) + len(_OBJECTS) + 1, thread_name_prefix="sight")
         reads: dict[str, Future[object]] = {
             name: threads.submit(self._sessions.items, cluster, *place) for name, place in _LISTS.items()
         }
         reads |= {name: threads.submit(self._object, cluster, path) for name, path in _OBJECTS.items()}
+        reads["nodes"] = threads.submit(self._sessions.read, cluster, _NODES)
         wait(reads.values(), timeout=_SECONDS_ALL)
         threads.shutdown(wait=False, cancel_futures=True)
         return reads
@@ -87,6 +93,7 @@ def _sighting(answers: Mapping[str, object], faults: tuple[str, ...]) -> Sightin
         vmtouch=cast("Json | None", answers.get("vmtouch-db-cache")),
         daemon_sets=listed("daemon sets"),
         pods=listed("pods"),
+        nodes=looking.nodes_in(cast("Json", answers.get("nodes", {}))),
         jobs=listed("jobs"),
         namespaces=listed("namespaces"),
         faults=faults,

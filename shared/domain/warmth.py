@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import cast
 
-from shared.domain import naming
+from shared.domain import looking, naming
 from shared.domain.causes import Cause
 from shared.domain.observing import Look, NodeStanding, NodeState, missing_pods, read_pod
 from shared.domain.progress import causes_of
@@ -40,9 +40,14 @@ class Sighting:
     vmtouch: Json | None
     daemon_sets: tuple[Json, ...]
     pods: tuple[Json, ...]
+    nodes: Mapping[str, bool]  # whether each is Ready; empty where that was not read
     jobs: tuple[Json, ...]
     namespaces: tuple[Json, ...]
-    faults: tuple[str, ...]
+    faults: tuple[str, ...]  # each begins with the part that it names, as `pods` or `daemon sets`
+
+    def lacks(self, part: str) -> bool:
+        """Whether a part was not read, so that its emptiness says nothing."""
+        return any(fault.startswith(part) for fault in self.faults)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,44 +154,36 @@ def _databases(sight: Sighting, now: datetime) -> tuple[DatabaseWarmth, ...]:
 
 
 def _from_daemon_set(daemon_set: Json, sight: Sighting, now: datetime) -> DatabaseWarmth:
-    metadata = _map(daemon_set, "metadata")
-    notes = _map(metadata, "annotations")
-    run_id = _text(notes, naming.RUN_ANNOTATION)
+    run_id = looking.run_of(daemon_set)
+    notes = _map(_map(daemon_set, "metadata"), "annotations")
     row = DatabaseWarmth(
         name=_database_name(daemon_set),
         molecule="",
         standing=Standing.UNKNOWN,
         nodes_ready=0,
         nodes_failed=0,
-        nodes_active=_number(_status(daemon_set), "desiredNumberScheduled"),
+        nodes_active=looking.wanted_pods(daemon_set),
         sources=("warmup",),
         run_id=run_id or None,
         generation=_text(notes, naming.GENERATION_ANNOTATION) or None,
         source_version=_text(notes, naming.SOURCE_VERSION_ANNOTATION) or None,
     )
-    if not run_id or any(fault.startswith("pods") for fault in sight.faults):
+    if not run_id or sight.lacks("pods"):
         return row  # not of ours, or its pods were not seen: nobody verified anything that we know of
-    return _with_states(row, _states(daemon_set, sight.pods, Look(run_id=run_id, now=now)), daemon_set)
+    states = _states(daemon_set, sight, now)
+    return _with_states(row, states, settled=looking.is_settled(daemon_set, run_id))
 
 
-def _states(daemon_set: Json, pods: Sequence[Json], look: Look) -> tuple[NodeState, ...]:
-    uid = _text(_map(daemon_set, "metadata"), "uid")
-    own = [pod for pod in pods if _owned_by(pod, uid)]
-    missing = _number(_status(daemon_set), "desiredNumberScheduled") - len(own)
-    born = _when(_text(_map(daemon_set, "metadata"), "creationTimestamp")) or look.now
-    return (*(read_pod(pod, look) for pod in own), *missing_pods(missing, born, look))
+def _states(daemon_set: Json, sight: Sighting, now: datetime) -> tuple[NodeState, ...]:
+    # Since when a node has been silent is not known here: it is not ready, and nobody's verdict yet.
+    silent = {name: now for name, ready in sight.nodes.items() if not ready}
+    look = Look(run_id=looking.run_of(daemon_set), now=now, unready=silent)
+    states = tuple(read_pod(pod, look) for pod in looking.pods_of(daemon_set, sight.pods, sight.nodes))
+    born = _when(_text(_map(daemon_set, "metadata"), "creationTimestamp")) or now
+    return (*states, *missing_pods(looking.wanted_pods(daemon_set) - len(states), born, look))
 
 
-def _owned_by(pod: Json, uid: str) -> bool:
-    """Whether it counts for a DaemonSet: its own, and not on the way out."""
-    metadata = _map(pod, "metadata")
-    owners = {_text(owner, "uid") for owner in _list(metadata, "ownerReferences")}
-    return uid in owners and not _text(metadata, "deletionTimestamp")
-
-
-def _with_states(row: DatabaseWarmth, states: tuple[NodeState, ...], daemon_set: Json) -> DatabaseWarmth:
-    generation = _number(_map(daemon_set, "metadata"), "generation")
-    settled = _number(_status(daemon_set), "observedGeneration") >= generation
+def _with_states(row: DatabaseWarmth, states: tuple[NodeState, ...], *, settled: bool) -> DatabaseWarmth:
     counts = {kind: sum(state.standing is kind for state in states) for kind in NodeStanding}
     return replace(
         row,

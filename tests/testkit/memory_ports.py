@@ -274,6 +274,7 @@ class MemoryMonitor:
             vmtouch=None,
             daemon_sets=tuple(shown.get("daemon_sets", ())),
             pods=tuple(shown.get("pods", ())),
+            nodes={},
             jobs=tuple(shown.get("jobs", ())),
             namespaces=(),
             faults=tuple(shown.get("faults", ())),
