@@ -15,6 +15,7 @@ from azure.mgmt.containerservice import ContainerServiceClient
 from azure.mgmt.storage import StorageManagementClient
 from azure.storage.blob import BlobServiceClient
 
+from shared.adapters import small_blobs
 from shared.settings import AzureSettings
 
 # The platform answers in well under a second or not at all; a worker's thread must not hang on it.
@@ -78,6 +79,7 @@ class AzureClients:
             retry_total=RETRIES,
             initial_backoff=_FIRST_PAUSE_SECONDS,
             increment_base=_FIRST_PAUSE_SECONDS,
+            max_single_get_size=small_blobs.MAX_BYTES,  # a first request for no more than may be read
             **self._transport(),
         )
 

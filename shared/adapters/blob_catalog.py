@@ -12,6 +12,7 @@ from azure.storage.blob import BlobProperties, ContainerClient
 
 from shared.adapters.azure_clients import AzureClients
 from shared.adapters.errors import SDK_ERRORS, Fault, calling, fault_of
+from shared.adapters.small_blobs import SmallBlob, read_small
 from shared.domain.cataloguing import Found, find_databases, prefix_of
 from shared.domain.model import Account, Database
 from shared.domain.refusals import Reason, Refusal
@@ -20,7 +21,6 @@ from shared.domain.staging import Listing, Manifest, StagedBlob, judge_staging
 
 _logger = logging.getLogger(__name__)
 
-MAX_METADATA_BYTES = 1 << 20  # NCBI's largest is a tenth of it
 _PARALLEL_READS = 8  # metadata files are small and each costs a round trip
 _DENIED = frozenset(
     {"AuthorizationPermissionMismatch", "InsufficientAccountPermissions", "AuthenticationFailed"}
@@ -87,21 +87,17 @@ class BlobCatalog:
     def _document(self, account: Account, name: str) -> Json | None:
         """A JSON object, or None where there is none that can be read as such."""
         with calling(f"reading {self._container}/{name} of {account.name!r}", _unreadable(account)):
-            try:
-                blob = self._client(account).get_blob_client(name)
-                text = blob.download_blob(offset=0, length=MAX_METADATA_BYTES + 1).readall()
-            except ResourceNotFoundError:
-                return None
-        return _object(name, text)
+            found = read_small(self._client(account).get_blob_client(name))
+        return None if found is None else _object(name, found)
 
 
-def _object(name: str, text: bytes) -> Json | None:
+def _object(name: str, found: SmallBlob) -> Json | None:
     try:
-        document = json.loads(text) if len(text) <= MAX_METADATA_BYTES else None
+        document = json.loads(found.text or b"")
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
-        _logger.warning("metadata was not a json object of at most 1 MiB: blob=%s bytes=%d", name, len(text))
+        _logger.warning("metadata was no json object of a sane size: blob=%s bytes=%d", name, found.bytes)
         return None
     return cast("Json", document)
 

@@ -21,14 +21,14 @@ from azure.core.exceptions import (
 from azure.storage.blob import BlobClient, BlobLeaseClient, ContainerClient
 
 from shared.adapters.azure_clients import AzureClients
-from shared.adapters.errors import Fault, calling
+from shared.adapters.errors import Fault, RefusedError, calling
+from shared.adapters.small_blobs import read_small
 from shared.domain.refusals import Reason, Refusal
 from shared.settings import AzureSettings
 from shared.wire import WireError, decode, encode
 
 _logger = logging.getLogger(__name__)
 
-MAX_DOCUMENT_BYTES = 1 << 20  # ours are a few KB
 T = TypeVar("T")
 
 
@@ -45,6 +45,7 @@ class Documents:
 
     def __init__(self, clients: AzureClients, settings: AzureSettings) -> None:
         """Keep where they lie."""
+        self.container = settings.state_container
         self._clients = clients
         self._settings = settings
 
@@ -55,17 +56,17 @@ class Documents:
         writes over it.
         """
         with self._calling("read", name):
-            try:
-                download = self._blob(name).download_blob(offset=0, length=MAX_DOCUMENT_BYTES)
-            except ResourceNotFoundError:
-                return None
-            text, etag = download.readall(), str(download.properties.etag)
+            found = read_small(self._blob(name))
+        if found is None:
+            return None
+        if found.text is None:
+            raise RefusedError(self._too_large(name, found.bytes))
         try:
-            return Version(value=decode(kind, json.loads(text)), etag=etag)
+            return Version(value=decode(kind, json.loads(found.text)), etag=found.etag)
         except (WireError, ValueError, RecursionError) as unfit:
-            self._set_aside(name, text)
+            self._set_aside(name, found.text)
             if not held:
-                self.delete(name, etag)
+                self.delete(name, found.etag)
             _logger.error("document was corrupt and was set aside: blob=%s cause=%s", name, unfit)  # noqa: TRY400 - the cause says it all
             return None
 
@@ -131,7 +132,7 @@ class Documents:
         try:
             self._container().create_container()
         except ResourceExistsError:
-            _logger.info("container was made by another writer meanwhile: %s", self._settings.state_container)
+            _logger.info("container was made by another writer meanwhile: %s", self.container)
 
     def _set_aside(self, name: str, text: bytes) -> None:
         digest = hashlib.sha256(text).hexdigest()[:10]
@@ -140,19 +141,26 @@ class Documents:
 
     def _container(self) -> ContainerClient:
         service = self._clients.blobs(self._settings.state_endpoint)
-        return service.get_container_client(self._settings.state_container)
+        return service.get_container_client(self.container)
 
     def _blob(self, name: str) -> BlobClient:
         return self._container().get_blob_client(name)
 
     def _calling(self, verb: str, name: str) -> AbstractContextManager[None]:
-        return calling(f"to {verb} {self._settings.state_container}/{name}", self._refusal)
+        return calling(f"to {verb} {self.container}/{name}", self._refusal)
 
     def _refusal(self, fault: Fault) -> Refusal:
         return Refusal(
             reason=Reason.ACCOUNT_FORBIDDEN,
             message=f"the app cannot keep its records in {self._settings.state_endpoint} ({fault})",
             remedy="give the app's identity Storage Blob Data Contributor on its own storage account",
+        )
+
+    def _too_large(self, name: str, size: int) -> Refusal:
+        return Refusal(
+            reason=Reason.ACCOUNT_FORBIDDEN,
+            message=f"{self.container}/{name} has {size} bytes, which is nothing that the app wrote",
+            remedy="move that blob out of the container, and restrict who may write there",
         )
 
 

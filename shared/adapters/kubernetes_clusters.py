@@ -22,12 +22,14 @@ from shared.domain.refusals import Reason, Refusal
 from shared.domain.runs import ClusterLook, LookOrder
 from shared.domain.selecting import NodeRules, Selected, select_nodes
 from shared.domain.staging import Manifest
+from shared.ports import PassingError
 
 FIELD_MANAGER = "elastic-blast-warmup"
 _CONFIG_MAPS = f"/api/v1/namespaces/{naming.NAMESPACE}/configmaps"
 _DAEMON_SETS = f"/apis/apps/v1/namespaces/{naming.NAMESPACE}/daemonsets"
 _APPLY = {"Content-Type": "application/apply-patch+yaml"}
 _MERGE = {"Content-Type": "application/merge-patch+json"}
+_REMOVALS = 5  # a controller counts its pods between a read and a deletion now and then
 # Who says so in a 403 that no role would cure.
 _POLICY = re.compile(
     r"admission webhook|admissionpolic|podsecurity|hostpath|azurepolicy|denied the request", re.IGNORECASE
@@ -71,24 +73,13 @@ class KubernetesClusters:
         """Delete the DaemonSet in the background; its ConfigMap, which it owns, goes with it."""
         path = f"{_DAEMON_SETS}/{naming.daemonset_name(database)}"
         with calling(f"removing {path}", lambda fault: _may_not(cluster, "delete", fault)):
-            try:
-                found = self._sessions.read(cluster, Ask(path=path))
-                if run_id is not None and looking.run_of(found) != run_id:
+            for _ in range(_REMOVALS):
+                found = self._found(cluster, path)
+                if found is None or (run_id is not None and looking.run_of(found) != run_id):
                     return False
-                body = {
-                    "propagationPolicy": "Background",
-                    # Another run may have written it anew since it was read.
-                    "preconditions": {
-                        "uid": looking.uid_of(found),
-                        "resourceVersion": found["metadata"]["resourceVersion"],
-                    },
-                }
-                self._sessions.send(cluster, Ask(method="DELETE", path=path, body=body))
-            except ApiException as refused:
-                if refused.status == HTTPStatus.NOT_FOUND:
-                    return False
-                raise
-        return True
+                if self._delete(cluster, path, _exactly(found)):
+                    return True
+        raise PassingError(f"{path} was changed by others {_REMOVALS} times in a row; try again")
 
     def _facts(self, cluster: Cluster) -> ClusterFacts:
         with calling(f"reading cluster {cluster.name!r}", lambda fault: may_not_sign_in(cluster, fault)):
@@ -150,14 +141,31 @@ class KubernetesClusters:
         found = self._sessions.items(cluster, _CONFIG_MAPS, (("labelSelector", naming.SELECTOR),))
         for old in map(looking.name_of, found):
             if old != name and family.fullmatch(old):
-                self._delete_quietly(cluster, f"{_CONFIG_MAPS}/{old}")
+                self._delete(cluster, f"{_CONFIG_MAPS}/{old}")
 
-    def _delete_quietly(self, cluster: Cluster, path: str) -> None:
+    def _found(self, cluster: Cluster, path: str) -> Json | None:
         try:
-            self._sessions.send(cluster, Ask(method="DELETE", path=path))
+            return self._sessions.read(cluster, Ask(path=path))
         except ApiException as refused:
             if refused.status != HTTPStatus.NOT_FOUND:
                 raise
+            return None
+
+    def _delete(self, cluster: Cluster, path: str, options: Json | None = None) -> bool:
+        """Delete an object; False where it has changed meanwhile. What is gone already is deleted."""
+        try:
+            self._sessions.send(cluster, Ask(method="DELETE", path=path, body=options))
+        except ApiException as refused:
+            if refused.status not in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
+                raise
+            return bool(refused.status == HTTPStatus.NOT_FOUND)
+        return True
+
+
+def _exactly(found: Json) -> Json:
+    """Delete the object as it was read: another run may have written it anew meanwhile."""
+    version = {"uid": looking.uid_of(found), "resourceVersion": found["metadata"]["resourceVersion"]}
+    return {"propagationPolicy": "Background", "preconditions": version}
 
 
 def _power_state(found: Any) -> str:

@@ -24,7 +24,7 @@ from shared.domain.refusals import Reason, Refusal
 # The application that AKS clusters take Entra tokens for; the same in every tenant.
 _AKS_SERVER_SCOPE = "6dae42f8-4368-4678-94ff-3960e28e3630/.default"
 _KEPT_SECONDS = 300  # less than any token lives, so that a withdrawn right acts soon
-_PAGE = 250  # what API servers answer in well under a second
+_PAGE = 250  # items; what API servers answer in well under a second
 _PARALLEL_CONNECTIONS = 8
 _LONGEST_RETRY_AFTER_SECONDS = 10
 _VERBS = frozenset({"GET", "PATCH", "DELETE"})  # all that is used here may be repeated
@@ -49,9 +49,10 @@ class Ask:
 class KubernetesSessions:
     """Clients of API servers, by cluster; threads share them."""
 
-    def __init__(self, clients: AzureClients) -> None:
+    def __init__(self, clients: AzureClients, page: int = _PAGE) -> None:
         """Keep who signs in; nothing is contacted before the first call."""
         self._clients = clients
+        self._page = page
         self._lock = Lock()
         self._slots: dict[Cluster, _Slot] = {}
 
@@ -83,7 +84,7 @@ class KubernetesSessions:
         found: list[Json] = []
         more = ""
         while True:
-            paging: Query = [*query, ("limit", _PAGE), *([("continue", more)] if more else [])]
+            paging: Query = [*query, ("limit", self._page), *([("continue", more)] if more else [])]
             page = self.read(cluster, Ask(path=path, query=paging))
             found.extend(page.get("items") or ())
             more = str((page.get("metadata") or {}).get("continue") or "")

@@ -1,0 +1,140 @@
+"""The port `Accounts`."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from testkit.azure import APP, DATA_ACCOUNT, SUBSCRIPTION, LaptopAzure, account_id
+
+from shared.adapters.azure_clients import AzureClients
+from shared.adapters.azure_storage import AzureStorageAccounts
+from shared.domain.leases import NetworkState
+from shared.domain.model import Account
+from shared.domain.refusals import Reason, Refusal
+from shared.domain.runs import AccountQuery
+from shared.ports import PassingError
+from shared.settings import AccessMode, AccessSettings
+
+SUBNET = (
+    f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg/providers/Microsoft.Network/virtualNetworks/v/subnets/s"
+)
+QUERY = AccountQuery(subscription_id=SUBSCRIPTION, name=DATA_ACCOUNT, resource_group=None, run_id="run-1")
+
+
+def changes(azure: LaptopAzure) -> int:
+    return sum(line["method"] == "PATCH" for line in azure.log("arm"))
+
+
+def test_an_account_is_found_by_its_name_alone(azure: LaptopAzure, accounts: AzureStorageAccounts) -> None:
+    account = accounts.find(QUERY)
+
+    assert account == Account(
+        resource_id=account_id(DATA_ACCOUNT),
+        name=DATA_ACCOUNT,
+        blob_endpoint=f"{azure.blob}/{DATA_ACCOUNT}/",
+    )
+    assert accounts.find(replace(QUERY, resource_group="RG-Storage")) == account
+
+
+@pytest.mark.parametrize("group", [None, "rg-storage", "rg-of-nobody"])
+def test_an_account_that_is_not_there_is_a_refusal(accounts: AzureStorageAccounts, group: str | None) -> None:
+    refusal = accounts.find(replace(QUERY, name="nobodys", resource_group=group))
+
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason is Reason.ACCOUNT_NOT_FOUND
+    assert "'nobodys'" in refusal.message
+
+
+def test_a_window_is_opened_once_and_restored_exactly(
+    azure: LaptopAzure, accounts: AzureStorageAccounts, account: Account
+) -> None:
+    before = accounts.network(account)
+    already = changes(azure)
+
+    assert accounts.open(account, before) is None
+    opened = accounts.network(account)
+    assert accounts.open(account, opened) is None
+    assert (before.is_public, opened.is_public) == (False, True)
+    assert changes(azure) == already + 1
+
+    accounts.restore(account, before)
+    accounts.restore(account, before)
+    assert accounts.network(account) == before
+    assert changes(azure) == already + 2
+
+
+def test_rules_come_back_in_their_order(accounts: AzureStorageAccounts, account: Account) -> None:
+    before = accounts.network(account)
+    rules = json.loads(before.rules) | {
+        "ipRules": [{"value": value, "action": "Allow"} for value in ("20.0.0.9", "20.0.0.1", "20.0.0.5")],
+        "virtualNetworkRules": [{"id": SUBNET, "action": "Allow", "state": "Succeeded"}],
+    }
+    theirs = NetworkState(public_network_access="Enabled", default_action="Deny", rules=json.dumps(rules))
+    accounts.restore(account, theirs)
+
+    assert accounts.open(account, theirs) is None
+    accounts.restore(account, theirs)
+    assert accounts.network(account) == theirs
+    accounts.restore(account, before)
+
+
+def test_in_mode_vnet_only_the_nodes_subnet_is_let_in(clients: AzureClients, account: Account) -> None:
+    vnet = AccessSettings(mode=AccessMode.VNET, subnet_id=SUBNET, container="blast-db")
+    accounts = AzureStorageAccounts(clients, vnet)
+    before = accounts.network(account)
+
+    assert accounts.open(account, before) is None
+    opened = accounts.network(account)
+    assert accounts.open(account, opened) is None
+    rules = json.loads(opened.rules)
+    accounts.restore(account, before)
+
+    assert (opened.public_network_access, opened.default_action) == ("Enabled", "Deny")
+    assert [rule["id"] for rule in rules["virtualNetworkRules"]] == [SUBNET]
+    assert rules["ipRules"] == []
+    assert accounts.network(account) == before
+
+
+def test_in_mode_none_nothing_is_touched(azure: LaptopAzure, clients: AzureClients, account: Account) -> None:
+    accounts = AzureStorageAccounts(
+        clients, AccessSettings(mode=AccessMode.NONE, subnet_id=None, container="blast-db")
+    )
+    before = accounts.network(account)
+    already = changes(azure)
+
+    assert accounts.open(account, before) is None
+    assert changes(azure) == already
+
+
+def test_an_app_that_may_not_change_the_network_says_which_command_helps(
+    azure: LaptopAzure, accounts: AzureStorageAccounts, account: Account
+) -> None:
+    azure.operate("PATCH", "/behaviour", {"may_change_network": False})
+    refusal = accounts.open(account, accounts.network(account))
+
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason is Reason.ACCOUNT_FORBIDDEN
+    assert refusal.remedy == (
+        f"az role assignment create --assignee-object-id {APP['object_id']} "
+        '--assignee-principal-type ServicePrincipal --role "Storage Account Contributor" '
+        f"--scope {account.resource_id}"
+    )
+
+
+@pytest.mark.parametrize("status", [409, 429, 503])
+def test_an_azure_that_is_busy_is_a_matter_of_patience(
+    azure: LaptopAzure, accounts: AzureStorageAccounts, account: Account, status: int
+) -> None:
+    found = accounts.network(account)
+    azure.fault(area="arm", kind="status", status=status, method="PATCH", retry_after_seconds=0)
+
+    with pytest.raises(PassingError, match=f"changing the network of '{DATA_ACCOUNT}'"):
+        accounts.open(account, found)
+
+
+def test_a_lost_answer_is_no_lost_account(
+    azure: LaptopAzure, accounts: AzureStorageAccounts, account: Account
+) -> None:
+    azure.fault(area="arm", kind="reset", count=1)
+
+    assert accounts.network(account).public_network_access == "Disabled"

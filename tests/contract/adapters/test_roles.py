@@ -1,0 +1,99 @@
+"""The port `Roles`."""
+
+import pytest
+from testkit.azure import DATA_ACCOUNT, KUBELET, READER, SUBSCRIPTION, LaptopAzure, account_id
+
+from shared.adapters.azure_clients import AzureClients
+from shared.adapters.azure_roles import AzureRoles
+from shared.domain.model import Account, Cluster, Registry, RoleGrant
+from shared.domain.runs import RoleQuery
+from shared.ports import PassingError
+
+CLUSTER = Cluster(subscription_id=SUBSCRIPTION, resource_group="rg-blast", name="blast_aks-1")
+ACCOUNT = Account(
+    resource_id=account_id(DATA_ACCOUNT), name=DATA_ACCOUNT, blob_endpoint="https://unused.example/"
+)
+REGISTRY = (
+    f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-blast"
+    "/providers/Microsoft.ContainerRegistry/registries/warmacr"
+)
+
+
+def query(registry: Registry | None = None) -> RoleQuery:
+    return RoleQuery(principal_id=KUBELET["object_id"], account=ACCOUNT, registry=registry, cluster=CLUSTER)
+
+
+def container(name: str) -> str:
+    return f"{ACCOUNT.resource_id}/blobServices/default/containers/{name}"
+
+
+def outcomes(grants: tuple[RoleGrant, ...]) -> list[tuple[str, str]]:
+    return [(grant.role, grant.outcome) for grant in grants]
+
+
+def test_the_nodes_get_to_read_blobs_and_images_and_nothing_else(clients: AzureClients) -> None:
+    roles = AzureRoles(clients, "granted")
+    registry = Registry(name="warmacr", resource_group="rg-blast")
+    grants = roles.grant(query(registry))
+
+    assert outcomes(grants) == [("Storage Blob Data Reader", "granted"), ("AcrPull", "granted")]
+    assert [grant.scope for grant in grants] == [container("granted"), REGISTRY]
+    assert outcomes(roles.grant(query(registry))) == [
+        ("Storage Blob Data Reader", "present"),
+        ("AcrPull", "present"),
+    ]
+
+
+def test_a_registry_whose_group_nobody_named_is_left_alone(clients: AzureClients) -> None:
+    grants = AzureRoles(clients, "no-registry").grant(query(Registry(name="warmacr", resource_group=None)))
+
+    assert [grant.role for grant in grants] == ["Storage Blob Data Reader"]
+
+
+def test_a_role_that_somebody_gave_by_hand_is_present(azure: LaptopAzure, clients: AzureClients) -> None:
+    azure.fault(area="arm", kind="status", status=409, code="RoleAssignmentExists", method="PUT")
+
+    assert outcomes(AzureRoles(clients, "by-hand").grant(query())) == [
+        ("Storage Blob Data Reader", "present")
+    ]
+
+
+def test_whoever_may_not_grant_names_the_command_that_does(azure: LaptopAzure, clients: AzureClients) -> None:
+    azure.operate("PATCH", "/behaviour", {"may_grant_roles": False})
+    (grant,) = AzureRoles(clients, "refused").grant(query())
+
+    assert grant.outcome == "refused"
+    assert grant.remedy == (
+        f"az role assignment create --assignee-object-id {KUBELET['object_id']} "
+        f'--assignee-principal-type ServicePrincipal --role "Storage Blob Data Reader" '
+        f"--scope {container('refused')}"
+    )
+
+
+def test_whoever_may_not_grant_still_sees_what_others_granted(
+    azure: LaptopAzure, clients: AzureClients
+) -> None:
+    roles = AzureRoles(clients, "seen")
+    roles.grant(query())
+    azure.operate("PATCH", "/behaviour", {"may_grant_roles": False})
+
+    assert outcomes(roles.grant(query())) == [("Storage Blob Data Reader", "present")]
+
+
+@pytest.mark.parametrize(("status", "code"), [(429, ""), (503, ""), (400, "PrincipalNotFound")])
+def test_a_directory_that_lags_behind_is_waited_for(
+    azure: LaptopAzure, clients: AzureClients, status: int, code: str
+) -> None:
+    azure.fault(area="arm", kind="status", status=status, code=code, method="PUT", retry_after_seconds=0)
+
+    with pytest.raises(PassingError, match="granting Storage Blob Data Reader"):
+        AzureRoles(clients, "lagging").grant(query())
+
+
+def test_the_role_is_the_one_that_azure_calls_reader(azure: LaptopAzure, clients: AzureClients) -> None:
+    AzureRoles(clients, "named").grant(query())
+    assigned = azure.operate("GET", "/state")["assignments"]
+
+    mine = [each for each in assigned if each["scope"] == container("named")]
+    assert [each["role_definition_id"].rpartition("/")[2] for each in mine] == [READER]
+    assert [each["principal_type"] for each in mine] == ["ServicePrincipal"]
