@@ -15,6 +15,7 @@ from shared.domain.model import Engine
 from shared.domain.requests import RequestDefaults
 
 E = TypeVar("E", bound=StrEnum)
+_WHOLE = re.compile(r"[0-9]{1,5}")
 _QUANTITY = re.compile(r"[1-9][0-9]*(Ki|Mi|Gi)")
 _TAINT = re.compile(r"[A-Za-z0-9./_-]+(=[A-Za-z0-9._-]*)?:(NoSchedule|PreferNoSchedule|NoExecute)")
 _LABEL = re.compile(r"[A-Za-z0-9./_-]+=[A-Za-z0-9._-]*")
@@ -203,7 +204,7 @@ def _choice(env: Mapping[str, str], name: str, kind: type[E], default: E) -> E:
 
 def _whole(env: Mapping[str, str], name: str, default: int) -> int:
     text = env.get(name) or str(default)
-    if not text.isdigit():
+    if not _WHOLE.fullmatch(text):
         raise SettingsError(f"{name} is {text[:40]!r}; give a whole number")
     return int(text)
 

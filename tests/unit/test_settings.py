@@ -1,0 +1,200 @@
+"""The environment, read once: what is missing or unfit is named."""
+
+import json
+from collections import UserDict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared import settings
+from shared.domain.model import Engine
+from shared.settings import AccessMode, Settings, SettingsError
+
+SAMPLE = Path(__file__).parents[2] / "local.settings.sample.json"
+PLATFORM = {
+    "FUNCTIONS_WORKER_RUNTIME",
+    "AzureWebJobsStorage__credential",
+    "AZURE_FUNCTIONS_ENVIRONMENT",
+    "AZURE_FUNCTIONS_DURABLE_STRICT_TYPING",
+    "PYTHON_THREADPOOL_THREAD_COUNT",
+}
+SIGNS_OF_AZURE = settings._SIGNS_OF_AZURE
+SMALLEST = {
+    "AzureWebJobsStorage__blobServiceUri": "https://appstate.blob.core.windows.net",
+    "AZURE_TENANT_ID": "tenant",
+    "API_CLIENT_ID": "client",
+}
+LOCAL = {
+    "AzureWebJobsStorage__blobServiceUri": "https://127.0.0.1:10000/appstate",
+    "AUTH_DEV_BYPASS": "true",
+    "AZURE_FUNCTIONS_ENVIRONMENT": "Development",
+}
+
+
+class Recorded(UserDict[str, str]):
+    """An environment that remembers what it was asked for."""
+
+    def __init__(self, values: dict[str, str]) -> None:
+        self.asked: set[str] = set()
+        super().__init__(values)
+
+    def __getitem__(self, name: str) -> str:
+        """Remember, then answer."""
+        self.asked.add(name)
+        return super().__getitem__(name)
+
+
+def sample() -> dict[str, str]:
+    document: dict[str, Any] = json.loads(SAMPLE.read_text(encoding="utf-8"))
+    return dict(document["Values"])
+
+
+def test_the_smallest_environment_is_enough() -> None:
+    read = Settings.read(SMALLEST)
+
+    assert (read.azure.arm_endpoint, read.azure.state_container) == (
+        "https://management.azure.com",
+        "warmup-state",
+    )
+    assert (read.access.mode, read.access.container) == (AccessMode.NONE, "blast-db")
+    assert (read.pods.engine, read.pods.memory_limit, read.pods.node_directory) == (
+        Engine.RANGED,
+        "1Gi",
+        "/workspace",
+    )
+    assert read.pods.node_labels == (("workload", "blast"),)
+    assert read.pods.tolerations == ("workload=blast:NoSchedule",)
+    assert (read.auth.development_bypass, read.auth.tenant_id, read.retention_days) == (False, "tenant", 30)
+
+
+def test_nothing_is_allowed_that_nobody_listed() -> None:
+    read = Settings.read(SMALLEST)
+
+    assert (read.auth.clusters, read.auth.accounts) == ((), ())
+
+
+def test_the_sample_lists_exactly_what_is_read_and_what_the_platform_reads() -> None:
+    environment = Recorded(sample())
+
+    Settings.read(environment)
+
+    assert environment.asked - set(SIGNS_OF_AZURE) | PLATFORM == set(sample())
+
+
+def test_the_sample_shows_the_defaults() -> None:
+    """So that whoever copies it changes nothing by that."""
+    shown, bare = Settings.read(sample()), Settings.read(LOCAL)
+
+    assert (shown.pods, shown.access, shown.retention_days) == (bare.pods, bare.access, bare.retention_days)
+
+
+def test_an_empty_setting_is_as_good_as_none() -> None:
+    empty = {name: "" for name in sample() if name not in ("WARMUP_NODE_LABELS", "WARMUP_TOLERATIONS")}
+
+    assert Settings.read(empty | SMALLEST) == Settings.read(SMALLEST)
+
+
+@pytest.mark.parametrize("name", ["AzureWebJobsStorage__blobServiceUri", "AZURE_TENANT_ID", "API_CLIENT_ID"])
+@pytest.mark.parametrize("absent", [None, ""])
+def test_a_missing_setting_is_named(name: str, absent: str | None) -> None:
+    environment = {key: value for key, value in SMALLEST.items() if key != name}
+    if absent is not None:
+        environment[name] = absent
+
+    with pytest.raises(SettingsError, match=f"{name}.* missing"):
+        Settings.read(environment)
+
+
+UNFIT = {
+    "AzureWebJobsStorage__blobServiceUri": ["http://plain.example", "appstate", "https://a b"],
+    "AZURE_ARM_ENDPOINT": [
+        "http://management.azure.com",
+        "ftp://x",
+        "https://",
+        "https://x?y",
+        "https://x\n",
+    ],
+    "AZURE_AUTHORITY_HOST": ["login.microsoftonline.com", "http://x"],
+    "CA_BUNDLE_FILE": ["/no/such/file.pem", "/"],
+    "STORAGE_ACCESS_MODE": ["open", "Window", "vnet "],
+    "WARMUP_ENGINE": ["rsync", "AZCOPY"],
+    "WARMUP_MEMORY_LIMIT": ["1G", "0Gi", "lots", "1Gi\n", "-1Gi"],
+    "WARMUP_DEADLINE_MINUTES": ["ten", "-1", "1.5", "\u00b2", "\u0663", " 5"],
+    "WARMUP_RETENTION_DAYS": ["ten", "-1", "\u00b2"],
+    "WARMUP_NODE_DIRECTORY": ["workspace", "/a/../b", "C:\\"],
+    "WARMUP_NODE_LABELS": ["workload", "a=b c", "=x", "a=b,;=x"],
+    "WARMUP_TOLERATIONS": ["workload=blast", "a=b:Never", ":NoSchedule", "a=$(x):NoSchedule"],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, values in UNFIT.items() for value in values]
+)
+def test_an_unfit_setting_is_named_with_what_it_should_be(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{name} "):
+        Settings.read(SMALLEST | {name: value})
+
+
+def test_mode_vnet_needs_the_subnet() -> None:
+    with pytest.raises(SettingsError, match="STORAGE_SUBNET_ID is missing"):
+        Settings.read(SMALLEST | {"STORAGE_ACCESS_MODE": "vnet"})
+
+
+def test_an_account_name_will_do_for_the_apps_own_storage() -> None:
+    by_name = {k: v for k, v in SMALLEST.items() if not k.startswith("AzureWebJobs")}
+
+    read = Settings.read(by_name | {"AzureWebJobsStorage__accountName": "appstate"})
+
+    assert read.azure.state_endpoint == "https://appstate.blob.core.windows.net"
+
+
+def test_a_connection_string_is_refused_since_it_holds_a_key() -> None:
+    with pytest.raises(SettingsError, match="an account key is not accepted"):
+        Settings.read({"AzureWebJobsStorage": "DefaultEndpointsProtocol=https;AccountKey=marked-secret"})
+
+
+def test_everything_that_can_be_set_is_read(tmp_path: Path) -> None:
+    bundle = tmp_path / "ca.pem"
+    bundle.touch()
+    chosen = {
+        "AZURE_ARM_ENDPOINT": "https://127.0.0.1:9/arm/",
+        "CA_BUNDLE_FILE": str(bundle),
+        "STORAGE_ACCESS_MODE": "vnet",
+        "STORAGE_SUBNET_ID": "/subscriptions/s/subnets/n",
+        "WARMUP_NODE_LABELS": "a=b, c=",
+        "WARMUP_TOLERATIONS": "",
+        "WARMUP_DEADLINE_MINUTES": "90",
+        "ALLOWED_CLUSTERS": "s/g/one, s/g/two,",
+        "AUTH_OPERATOR_ROLE": "Operator",
+    }
+
+    read = Settings.read(SMALLEST | chosen)
+
+    assert (read.azure.arm_endpoint, read.azure.ca_bundle) == ("https://127.0.0.1:9/arm", bundle)
+    assert (read.access.mode, read.access.subnet_id) == (AccessMode.VNET, "/subscriptions/s/subnets/n")
+    assert (read.pods.node_labels, read.pods.tolerations) == ((("a", "b"), ("c", "")), ())
+    assert read.pods.requests.deadline_minutes == 90
+    assert (read.auth.clusters, read.auth.operator_role) == (("s/g/one", "s/g/two"), "Operator")
+
+
+def test_a_local_host_may_let_anybody_in() -> None:
+    assert Settings.read(LOCAL).auth.development_bypass is True
+
+
+@pytest.mark.parametrize("sign", SIGNS_OF_AZURE)
+def test_the_development_bypass_stops_the_app_wherever_azure_left_its_mark(sign: str) -> None:
+    with pytest.raises(SettingsError, match=f"AUTH_DEV_BYPASS is refused.*{sign}"):
+        Settings.read(LOCAL | {sign: "something"})
+
+
+@pytest.mark.parametrize("environment", ["", "Production", "Staging", "development"])
+def test_the_development_bypass_stops_the_app_outside_a_development_host(environment: str) -> None:
+    with pytest.raises(SettingsError, match="AUTH_DEV_BYPASS is refused"):
+        Settings.read(LOCAL | SMALLEST | {"AZURE_FUNCTIONS_ENVIRONMENT": environment})
+
+
+@pytest.mark.parametrize("value", ["false", "1", "yes", "on", ""])
+def test_nothing_but_the_word_true_switches_the_bypass_on(value: str) -> None:
+    with pytest.raises(SettingsError, match="AZURE_TENANT_ID and API_CLIENT_ID are missing"):
+        Settings.read(LOCAL | {"AUTH_DEV_BYPASS": value})
