@@ -56,8 +56,9 @@ def _decode_union(members: tuple[Any, ...], document: Any, where: str) -> Any:
     if document is None and type(None) in members:
         return None
     named = {m.__name__: m for m in members if dataclasses.is_dataclass(m) and isinstance(m, type)}
-    if isinstance(document, Mapping) and document.get(_TAG) in named:
-        return decode(named[document[_TAG]], document, where)
+    tag = document.get(_TAG) if isinstance(document, Mapping) else None
+    if isinstance(tag, str) and tag in named:
+        return decode(named[tag], document, where)
     rest = [member for member in members if member is not type(None) and member not in named.values()]
     if len(rest) == 1:
         return decode(rest[0], document, where)

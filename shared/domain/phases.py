@@ -64,7 +64,7 @@ class Journal:
         """Whether a step was reached."""
         return self.record(step).started_at is not None
 
-    def to_json(self) -> dict[str, dict[str, object]]:
+    def shown(self) -> dict[str, dict[str, object]]:
         """The steps as the dashboard reads them."""
         return {record.step.value: _step_json(record) for record in self.records}
 

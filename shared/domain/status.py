@@ -103,7 +103,7 @@ def _fits(status: Mapping[str, object]) -> bool:
 
 
 def _steps(run: Run) -> dict[str, Json]:
-    steps = run.journal.to_json()
+    steps = run.journal.shown()
     watching = run.watching
     if watching is None:
         return steps

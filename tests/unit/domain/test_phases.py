@@ -23,7 +23,7 @@ def reached(last: Step) -> Journal:
 
 
 def test_all_six_steps_are_there_before_any_began() -> None:
-    assert list(Journal().to_json()) == [
+    assert list(Journal().shown()) == [
         "enabling_storage",
         "configuring",
         "roles",
@@ -31,13 +31,13 @@ def test_all_six_steps_are_there_before_any_began() -> None:
         "polling",
         "disable_storage",
     ]
-    assert all(step == {"done": False} for step in Journal().to_json().values())
+    assert all(step == {"done": False} for step in Journal().shown().values())
 
 
 def test_a_step_has_its_times_and_its_note() -> None:
     journal = Journal().begin(Step.ROLES, NOON).end(Step.ROLES, LATER, "nothing to grant")
 
-    assert journal.to_json()["roles"] == {
+    assert journal.shown()["roles"] == {
         "done": True,
         "started_at": "2026-05-01T12:00:00Z",
         "completed_at": "2026-05-01T12:01:30Z",
