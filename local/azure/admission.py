@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs
 
 from local.azure.refusals import Refused
 from local.azure.tokens import Caller, InvalidTokenError
@@ -35,8 +35,15 @@ class BlobRequest:
     """What the gate needs to know of a request."""
 
     method: str
-    target: str
+    path: str
+    """Unquoted, without the query."""
+    query: str
     authorization: str
+
+    @property
+    def segments(self) -> list[str]:
+        """Account, container, and the parts of the blob's name."""
+        return self.path.lstrip("/").split("/")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,16 +67,16 @@ class Doorkeeper:
         """Let it pass or say why not."""
         caller, why_not = self._identify(request.authorization)
         name = self._name(caller)
-        if {".", ".."} & set(unquote(urlsplit(request.target).path).split("/")):
+        if {".", ".."} & set(request.segments):
             # Azurite would resolve them, and end at another account than the one judged here.
             return Refused(caller=name, status=400, code="InvalidUri", message="The path has dot segments.")
-        account = self._accounts.get(_path(request)[0])
+        account = self._accounts.get(request.segments[0])
         if account is None:
             return Refused(
                 caller=name,
                 status=404,
                 code="ResourceNotFound",
-                message=f"There is no storage account named {_path(request)[0]!r}.",
+                message=f"There is no storage account named {request.segments[0]!r}.",
             )
         if not self._world.network_in_force(account.name).admits(self._subnet_of(caller)):
             message = "This request is not authorized to perform this operation."
@@ -101,19 +108,14 @@ class Doorkeeper:
         return self._subnet if caller and caller.node else None
 
     def _is_allowed(self, request: BlobRequest, caller: Caller, account: Account) -> bool:
-        container = _path(request)[1]
+        container = "".join(request.segments[1:2])
         scope = f"{account.id}/blobServices/default/containers/{container}" if container else account.id
         roles = READERS if request.method in READING_METHODS else WRITERS
         return self._world.has_role(caller.object_id, roles, scope)
 
 
-def _path(request: BlobRequest) -> tuple[str, str]:
-    account, _, rest = unquote(urlsplit(request.target).path).lstrip("/").partition("/")
-    return account, rest.partition("/")[0]
-
-
 def _unauthenticated(request: BlobRequest, why_not: str) -> Refused:
-    signed = "sig" in parse_qs(urlsplit(request.target).query)
+    signed = "sig" in parse_qs(request.query)
     if signed or request.authorization.startswith("SharedKey"):
         message = "Key based authentication is not permitted on this storage account."
         return Refused(caller="-", status=403, code="KeyBasedAuthenticationNotPermitted", message=message)

@@ -11,7 +11,7 @@ import ssl
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote
 
 from local.azure.admission import Admitted, BlobRequest, Doorkeeper
 from local.azure.faults import Area, Faults, Kind, Rule
@@ -53,6 +53,16 @@ class Exchange:
     received: Tally = field(default_factory=Tally)
     sent: Tally = field(default_factory=Tally)
     began: float = field(default_factory=time.monotonic)
+
+    @property
+    def path(self) -> str:
+        """Unquoted, without the query."""
+        return unquote(self.target.partition("?")[0])
+
+    @property
+    def query(self) -> str:
+        """What follows the path."""
+        return self.target.partition("?")[2]
 
     def suffers(self, *kinds: Kind) -> bool:
         """Whether a fault of such a kind was drawn for it."""
@@ -118,7 +128,8 @@ class Gate:
         verdict = self._doorkeeper.judge(
             BlobRequest(
                 method=exchange.method,
-                target=exchange.target,
+                path=exchange.path,
+                query=exchange.query,
                 authorization=exchange.request.fields.get("authorization", ""),
             )
         )
@@ -147,12 +158,11 @@ class Gate:
         return not (answer.closes or request.closes)
 
     def _log(self, exchange: Exchange) -> None:
-        url = urlsplit(exchange.target)
         self._journal.write(
             method=exchange.method,
             # Without its query: a signature would stand there.
-            path=unquote(url.path),
-            comp=parse_qs(url.query).get("comp", [None])[0],
+            path=exchange.path,
+            comp=parse_qs(exchange.query).get("comp", [None])[0],
             status=exchange.status,
             bytes=exchange.sent.payload_bytes,
             received_bytes=exchange.received.payload_bytes,

@@ -19,6 +19,9 @@ HEAD_LIMIT_BYTES = 64 * 1024
 PIECE_BYTES = 256 * 1024
 """One read of asyncio's TLS layer; smaller pieces cost a wake-up each."""
 
+LENGTH_DIGITS = 18
+"""More than an exabyte is no length; and Python refuses numbers of thousands of digits."""
+
 BODILESS_STATUSES = frozenset({204, 304})
 
 
@@ -122,7 +125,8 @@ def parse_head(raw: bytes) -> Head:
         if not colon:
             raise MalformedHeadError(f"not a field: {line[:80]!r}")
         fields[name.strip().lower()] = value.strip()
-    if not fields.get("content-length", "0").isdecimal():
+    length = fields.get("content-length", "0")
+    if not length.isdecimal() or len(length) > LENGTH_DIGITS:
         raise MalformedHeadError("Content-Length is not a number")
     return Head(first=first, fields=fields, raw=raw)
 

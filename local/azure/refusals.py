@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from http import HTTPStatus
+from xml.sax.saxutils import escape
 
 API_VERSION = "2025-11-05"
 """What Azurite answers with, too."""
@@ -28,7 +29,7 @@ def on_the_wire(refusal: Refused, *, with_body: bool, keeps_connection: bool) ->
     request_id, now = uuid.uuid4(), datetime.now(UTC)
     body = (
         '<?xml version="1.0" encoding="utf-8"?>'
-        f"<Error><Code>{refusal.code}</Code><Message>{refusal.message}\n"
+        f"<Error><Code>{refusal.code}</Code><Message>{escape(refusal.message)}\n"
         f"RequestId:{request_id}\nTime:{now.isoformat()}</Message></Error>"
     ).encode()
     fields = {
