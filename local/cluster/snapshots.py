@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from typing import TYPE_CHECKING
 
 from local.cluster.access import write_private
@@ -36,9 +37,10 @@ def load(store: Store, file: Path) -> bool:
     except (ValueError, KeyError, TypeError) as error:
         aside = file.with_suffix(".damaged")
         file.replace(aside)
-        print(
+        told = (
             f"the cluster's state was damaged ({error}); it is kept as {aside}, and the cluster starts empty"
         )
+        print(told, file=sys.stderr)
         return False
     store.load(int(state["version"]), items)
     return True

@@ -83,7 +83,7 @@ class Cluster:
         return str(self._tokens()["admin"])
 
     def ask(self, method: str, path: str, body: object = None, **headers: str) -> Answer:
-        """One request in plain HTTP, for what no client library would send; `Content_Type=` and the like are headers."""
+        """One request in plain HTTP, for what no client library sends; `Content_Type=` is a header."""
         known = {"Authorization": f"Bearer {self.admin_token}", "Content-Type": "application/json"}
         sent = known | {name.replace("_", "-"): value for name, value in headers.items()}
         connection = HTTPSConnection(

@@ -1,0 +1,272 @@
+"""The steps that were recorded from Kubernetes 1.34, played again: codes, key paths and messages agree."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from kubernetes import watch
+from testkit.cluster import Asked, Cluster, running_cluster
+from testkit.workloads import Clients, clients, daemon_set, pod, pod_spec, raw, shell, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Json = dict[str, Any]
+
+GOLDEN = Path(__file__).parents[1] / "golden/kubernetes"
+
+TOLERATED = {
+    r"(\.volumes|volumeMounts)\[\]": "no service account token is mounted: pods here may not ask the API",
+    r"metadata\.annotations\.(node\.alpha|volumes\.kubernetes)": "of controllers that are not here",
+    r"hugepages|daemonEndpoints|status\.images": "what a kubelet knows of its machine",
+    r"labels\.kubernetes\.azure\.com|providerID": "nodes here look like those of an AKS user pool",
+    r"managedFields": "stripped from the recording",
+    r"observedGeneration": "stripped from the recording",
+    r"conditions\[\]\.(reason|message)$|\.state\.": "how far a pod had come when it was looked at",
+    r"numberUnavailable|numberAvailable": "the same, for all pods",
+}
+"""Key paths that may differ, and why."""
+
+NAMESPACE = "conf"
+NODE = "node-0"
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Two nodes, as when it was recorded."""
+    with running_cluster(tmp_path_factory.mktemp("recorded"), Asked(nodes=2)) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def played(fresh: Cluster) -> dict[str, Json]:
+    """What each step answered here."""
+    with clients(fresh.kubeconfig) as k8s:
+        return Play(k8s, fresh).all()
+
+
+def golden(name: str) -> Json:
+    found: Json = json.loads((GOLDEN / name).read_text())
+    return found
+
+
+STEPS: dict[str, Json] = golden("steps-1.34.json")["steps"]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_recorded_step_answers_alike(played: dict[str, Json], step: str) -> None:
+    expected, found = STEPS[step], played[step]
+    if "text" in expected:
+        assert neutral(found["text"]) == neutral(expected["text"])
+        return
+    assert found["code"] == expected["code"]
+    assert neutral(found["body"].get("message", "")) == neutral(expected.get("message", ""))
+    assert found["body"].get("reason") == expected.get("reason")
+    differing = set(paths(found["body"])) ^ set(expected["paths"])
+    assert {path for path in differing if not tolerated(path)} == set()
+
+
+def test_a_failing_init_container_goes_through_the_recorded_states(fresh: Cluster) -> None:
+    script = (
+        "n=$(cat /workspace/n 2>/dev/null || echo 0); echo $((n + 1)) > /workspace/n; [ $n = 3 ] && exit 0; "
+    )
+    script += "echo disk full attempt $n > /dev/termination-log; exit 7"
+    mounts = [{"name": "workspace", "mountPath": "/workspace"}]
+    with clients(fresh.kubeconfig) as k8s:
+        stage = {**shell(script, volumeMounts=mounts), "name": "stage"}
+        since = raw(k8s.core.list_namespaced_pod, "default")["metadata"]["resourceVersion"]
+        k8s.core.create_namespaced_pod("default", pod("restarts", pod_spec([stage])))
+        seen = [*states(k8s, "restarts", since)]
+    recorded = [comparable(state) for state in golden("restarts-1.34.json")["states"]]
+    expected = [state for state in recorded if is_lasting(state)]
+    assert without_repeats(filter(is_lasting, seen)) == without_repeats(expected)
+
+
+class Play:
+    """The steps in their order; each keeps its answer."""
+
+    def __init__(self, k8s: Clients, cluster: Cluster) -> None:
+        self.k8s, self.cluster = k8s, cluster
+        self.answers: dict[str, Json] = {}
+
+    def all(self) -> dict[str, Json]:
+        self.refusals()
+        self.daemon_set_is_made()
+        self.pods_are_listed()
+        self.logs_are_read()
+        self.objects_are_patched()
+        self.everything_goes()
+        return self.answers
+
+    def ask(self, step: str, method: str, path: str, body: object = None, **headers: str) -> Any:
+        answer = self.cluster.ask(method, path, body, **headers)
+        self.answers[step] = {"code": answer.code, "body": answer.body}
+        return answer.body
+
+    def refusals(self) -> None:
+        self.ask("ns-create", "POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
+        self.ask("ds-get-404", "GET", f"{SETS}/nope")
+        self.ask("pod-get-404", "GET", f"{PODS}/nope")
+        self.ask("log-404", "GET", f"{PODS}/nope/log")
+        other = recorded_set()
+        other["spec"]["selector"]["matchLabels"] = {"app": "other"}
+        self.ask("ds-bad-selector", "POST", SETS, other)
+        self.ask("ds-bad-name", "POST", SETS, recorded_set("Bad_Name"))
+
+    def daemon_set_is_made(self) -> None:
+        self.ask("ds-dryrun", "POST", f"{SETS}?dryRun=All", recorded_set())
+        self.ask("ds-create", "POST", SETS, recorded_set())
+        self.ask("ds-dup", "POST", SETS, recorded_set())
+        apps = self.k8s.apps
+        wait_for(
+            lambda: apps.read_namespaced_daemon_set("cf", NAMESPACE).status.number_ready == 2, "readiness"
+        )
+        self.ask("ds-read", "GET", f"{SETS}/cf")
+        self.ask("ds-status-sub", "GET", f"{SETS}/cf/status")
+
+    def pods_are_listed(self) -> None:
+        self.ask("pod-list", "GET", f"{PODS}?labelSelector=app%3Dcf")
+        self.ask("pod-list-set-selector", "GET", f"{PODS}?labelSelector=app%20in%20(zzz)")
+        self.ask("pod-list-bad-selector", "GET", f"{PODS}?labelSelector=app%3D(")
+        field = f"spec.nodeName%3D{NODE}%2Cstatus.phase%3DRunning"
+        self.ask("pod-list-field", "GET", f"{PODS}?fieldSelector={field}")
+        self.ask("pod-list-limit1", "GET", f"{PODS}?limit=1")
+
+    def logs_are_read(self) -> None:
+        core = self.k8s.core
+        queries: dict[str, Json] = {
+            "log-nocontainer": {},
+            "log-stage": {"container": "stage"},
+            "log-stage-tail": {"container": "stage", "tail_lines": 1},
+            "log-ts": {"container": "stage", "timestamps": True},
+            "log-limit": {"container": "stage", "limit_bytes": 3},
+        }
+        for step, query in queries.items():
+            answer = core.read_namespaced_pod_log(self.pod(), NAMESPACE, **query, _preload_content=False)
+            self.answers[step] = {"text": answer.data.decode()}
+        log = f"{PODS}/{self.pod()}/log"
+        self.ask("log-prev", "GET", f"{log}?container=stage&previous=True")
+        self.ask("log-badc", "GET", f"{log}?container=zzz")
+
+    def objects_are_patched(self) -> None:
+        merge, operations = "application/merge-patch+json", "application/json-patch+json"
+        annotated = {"metadata": {"annotations": {"x/y": "1"}}}
+        self.ask("patch-merge", "PATCH", f"{SETS}/cf", annotated, Content_Type=merge)
+        label = [{"op": "add", "path": "/metadata/labels/z", "value": "q"}]
+        self.ask("patch-json", "PATCH", f"{SETS}/cf", label, Content_Type=operations)
+        stale = raw(self.k8s.apps.read_namespaced_daemon_set, "cf", NAMESPACE)
+        stale["metadata"]["resourceVersion"] = "1"
+        self.ask("replace-conflict", "PUT", f"{SETS}/cf", stale)
+        self.ask("nodes", "GET", "/api/v1/nodes")
+        labelled = {"metadata": {"labels": {"workload": "blast"}}}
+        self.ask("patch-node-label", "PATCH", f"/api/v1/nodes/{NODE}", labelled, Content_Type=merge)
+        field = "involvedObject.kind%3DPod%2Creason%3DStarted"
+        self.ask("events", "GET", f"/api/v1/namespaces/{NAMESPACE}/events?fieldSelector={field}")
+
+    def everything_goes(self) -> None:
+        gone = self.pod()
+        self.ask("pod-delete", "DELETE", f"{PODS}/{gone}")
+        wait_for(lambda: len(self.live()) == 2 and gone not in self.live(), "a new pod")
+        self.ask("pod-list-after-del", "GET", f"{PODS}?labelSelector=app%3Dcf")
+        self.ask("ds-delete-fg", "DELETE", f"{SETS}/cf", {"propagationPolicy": "Foreground"})
+        wait_for(lambda: not self.k8s.apps.list_namespaced_daemon_set(NAMESPACE).items, "the end")
+        self.ask("ds-gone", "GET", f"{SETS}/cf")
+        self.ask("ns-delete", "DELETE", f"/api/v1/namespaces/{NAMESPACE}")
+
+    def pod(self) -> str:
+        return self.live(f"spec.nodeName={NODE}")[0]
+
+    def live(self, field_selector: str = "") -> list[str]:
+        found = raw(self.k8s.core.list_namespaced_pod, NAMESPACE, field_selector=field_selector)
+        return [item["metadata"]["name"] for item in found["items"]]
+
+
+SETS = f"/apis/apps/v1/namespaces/{NAMESPACE}/daemonsets"
+PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
+
+
+def recorded_set(name: str = "cf") -> Json:
+    """The DaemonSet that was recorded."""
+    env = [{"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}]
+    mounts = [{"name": "ws", "mountPath": "/workspace"}]
+    stage = shell("echo hello $NODE_NAME; echo x > /workspace/f", env=env, volumeMounts=mounts)
+    spec = {
+        "terminationGracePeriodSeconds": 1,
+        "hostNetwork": True,
+        "volumes": [{"name": "ws", "hostPath": {"path": "/workspace", "type": "DirectoryOrCreate"}}],
+        "initContainers": [{**stage, "name": "stage"}],
+        "containers": [{**shell("exec sleep infinity"), "name": "hold"}],
+    }
+    return daemon_set(name, spec)
+
+
+def paths(value: Any, prefix: str = "") -> Iterator[str]:
+    """Every leaf's path, list positions left out."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from paths(inner, f"{prefix}.{key}" if prefix else key)
+    elif isinstance(value, list) and value:
+        for inner in value:
+            yield from paths(inner, f"{prefix}[]")
+    else:
+        yield f"{prefix}" if not isinstance(value, list) else prefix
+
+
+def tolerated(path: str) -> bool:
+    return any(re.search(pattern, path) for pattern in TOLERATED)
+
+
+def neutral(message: str) -> str:
+    """A text without what differs from run to run."""
+    message = re.sub(r"\bcf-[a-z0-9]{5}\b", "cf-POD", message)
+    message = re.sub(r"\bnode-?\d\b", "NODE", message)
+    return re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "TIME", message)
+
+
+def states(k8s: Clients, name: str, since: str) -> Iterator[Json]:
+    """What the pod's init container went through, until the pod runs."""
+    watcher = watch.Watch()
+    options = {"field_selector": f"metadata.name={name}", "timeout_seconds": 30, "resource_version": since}
+    for event in watcher.stream(k8s.core.list_namespaced_pod, "default", **options):
+        status = event["raw_object"]["status"]
+        for container in status.get("initContainerStatuses", []):
+            kind, state = next(iter(container["state"].items()))
+            yield comparable(
+                {
+                    "phase": status["phase"],
+                    "state": kind,
+                    "reason": state.get("reason"),
+                    "exit_code": state.get("exitCode"),
+                    "message": (state.get("message") or "").split(" restarting")[0] or None,
+                    "last_exit_code": container["lastState"].get("terminated", {}).get("exitCode"),
+                    "restarts": container["restartCount"],
+                }
+            )
+        if status["phase"] == "Running":
+            watcher.stop()
+
+
+def comparable(state: Json) -> Json:
+    """Without key paths, and without how long the back-off was: it is shortened here."""
+    kept = {key: value for key, value in state.items() if key != "paths"}
+    return {**kept, "message": re.sub(r"back-off \S+", "back-off", state["message"] or "") or None}
+
+
+def is_lasting(state: Json) -> bool:
+    """Whether a look every 250 ms sees it: running attempts of this script do not last, nor does the first
+    moment after success, when the failure before is still told.
+    """
+    over_but_remembered = state["exit_code"] == 0 and state["last_exit_code"] is not None
+    return state["state"] != "running" and not over_but_remembered
+
+
+def without_repeats(found: Any) -> list[Json]:
+    kept: list[Json] = []
+    for state in found:
+        if not kept or kept[-1] != state:
+            kept.append(state)
+    return kept
