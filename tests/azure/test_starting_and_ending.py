@@ -1,4 +1,4 @@
-"""What outlives the process: role assignments and network rules, in force or still on their way."""
+"""What outlives the process, and how it goes when something around it is missing, damaged or hangs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import urllib.request
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from testkit.azure import START_SECONDS, await_ready, configuration, free_port, start
+from testkit.azure import APP_ACCOUNT, HEADER, START_SECONDS, await_ready, configuration, free_port, start
 
 from local.certificates import ensure_certificates
 
@@ -85,6 +85,29 @@ def test_it_ends_while_requests_hang(tmp_path: Path) -> None:
         assert process.wait(timeout=START_SECONDS) == 0
     assert (folder / "stderr").read_text() == ""
     assert not (folder / "endpoints.json").exists()
+
+
+def test_a_dead_azurite_is_said(tmp_path: Path) -> None:
+    folder = prepared(tmp_path)
+    process = start(folder / "azure.json")
+    endpoints = await_ready(folder / "endpoints.json", process)
+    try:
+        query = "resource=https://storage.azure.com&api-version=2019-08-01"
+        asked = urllib.request.Request(  # noqa: S310 - http on loopback
+            f"{endpoints['identity']}/msi/token?{query}", headers={"X-IDENTITY-HEADER": HEADER}
+        )
+        with urllib.request.urlopen(asked, timeout=5) as answer:  # noqa: S310 - same
+            bearer = json.loads(answer.read())["access_token"]
+        trust = ssl.create_default_context(cafile=str(folder / "tls/ca.pem"))
+        gate = http.client.HTTPSConnection(endpoints["blob"].removeprefix("https://"), context=trust)
+        gate.request("GET", f"/{APP_ACCOUNT}/c/b", headers={"Authorization": f"Bearer {bearer}"})
+        with gate.getresponse() as refused:
+            assert (refused.status, refused.headers["x-ms-error-code"]) == (503, "ServerBusy")
+            assert b"Azurite does not answer" in refused.read()
+        gate.close()
+    finally:
+        process.terminate()
+        process.wait(timeout=START_SECONDS)
 
 
 def test_a_configuration_that_lacks_something_names_it(tmp_path: Path) -> None:
