@@ -4,11 +4,11 @@ import dataclasses
 import inspect
 import json
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from types import ModuleType, UnionType
+from types import UnionType
 from typing import Any
 
 import pytest
@@ -16,41 +16,23 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from testkit import builders as a
 
-import activities.catalog
-import activities.claims
-import activities.cluster
-import activities.endings
-import activities.roles
-import activities.storage
+from activities import binding, hands
 from shared.domain.model import Cluster, Database, Mode
 from shared.domain.refusals import Refusal
 from shared.domain.runs import Access, Run
 from shared.wire import WireError, decode, encode
 
-HANDS = (
-    activities.catalog,
-    activities.claims,
-    activities.cluster,
-    activities.endings,
-    activities.roles,
-    activities.storage,
-)
 
-
-def hands() -> Iterator[Callable[..., object]]:
-    """Every public function of the activities' modules: `(value, *, port) -> value`."""
-    for module in HANDS:
-        yield from (f for f in vars(module).values() if inspect.isfunction(f) and _is_hand(f, module))
-
-
-def _is_hand(function: Callable[..., object], module: ModuleType) -> bool:
-    return function.__module__ == module.__name__ and not function.__name__.startswith("_")
+def bound() -> list[Callable[..., object]]:
+    """Every hand that is bound: `(value, *, port) -> value`."""
+    functions = [function for function in vars(hands).values() if inspect.isfunction(function)]
+    return [f for f in functions if f.__module__ not in (hands.__name__, binding.__name__)]
 
 
 def crossing_types() -> list[Any]:
     """What goes into an activity, what comes out, and what a run is given."""
     found: list[Any] = [Run]
-    for hand in hands():
+    for hand in bound():
         hints = typing.get_type_hints(hand)
         for kind in (hints[next(iter(inspect.signature(hand).parameters))], hints["return"]):
             if kind not in found:
