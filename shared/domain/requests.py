@@ -5,7 +5,7 @@ name or a path in the `blast-db` container, never a URL.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from shared.domain.model import Cluster, Database, Mode, Registry, WarmupRequest
@@ -15,14 +15,10 @@ MAX_DATABASES = 16  # one run watches them together; more is a catalogue, not a 
 MAX_MBPS = 100_000  # above any NIC: a typing error, not a limit
 
 _ANY_DATABASE_FIELD = ("databases", "db", "database_name", "db_display_name")
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_RESOURCE_GROUP = re.compile(r"[-A-Za-z0-9._()]{0,89}[-A-Za-z0-9_()]")
-_ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
-_CLUSTER = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?")
-_REGISTRY = re.compile(r"[A-Za-z0-9]{5,50}")
+_RESOURCE_GROUP = r"[-A-Za-z0-9._()]{0,89}[-A-Za-z0-9_()]"
+_CLUSTER = r"[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
 _DATABASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _VOLUME = re.compile(r".*\.[0-9]{2,3}")
-_RUN_ID = re.compile(r"[A-Za-z0-9-]{16,64}")
 
 
 class BadRequestError(ValueError):
@@ -39,6 +35,29 @@ class RequestDefaults:
     deadline_minutes: int | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """What a field of text may be: the whole of it, and the same in words."""
+
+    pattern: str
+    words: str
+
+
+_GROUP_RULE = Rule(pattern=_RESOURCE_GROUP, words="1-90 letters, digits or -._() and not end in a period")
+_CLUSTER_RULE = Rule(pattern=_CLUSTER, words="1-63 letters, digits, '_' or '-', ending in a letter or digit")
+RULES = {
+    "subscription_id": Rule(pattern=r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", words="a UUID"),
+    "resource_group": _GROUP_RULE,
+    "storage_account": Rule(pattern=r"[a-z0-9]{3,24}", words="3-24 lower-case letters and digits"),
+    "storage_resource_group": _GROUP_RULE,
+    "aks_cluster_name": _CLUSTER_RULE,
+    "cluster_name": _CLUSTER_RULE,
+    "acr_name": Rule(pattern=r"[A-Za-z0-9]{5,50}", words="5-50 letters and digits"),
+    "acr_resource_group": _GROUP_RULE,
+    "instance_id": Rule(pattern=r"[A-Za-z0-9-]{16,64}", words="16-64 letters, digits or '-'"),
+}
+
+
 def parse_request(fields: object, *, defaults: RequestDefaults, requested_by: str) -> WarmupRequest:
     """Read the body of a start.
 
@@ -49,8 +68,8 @@ def parse_request(fields: object, *, defaults: RequestDefaults, requested_by: st
     registry = _registry(body)
     return WarmupRequest(
         cluster=parse_cluster(body),
-        account_name=_matching(body, "storage_account", _ACCOUNT, "3-24 lower-case letters and digits"),
-        account_resource_group=_optional(body, "storage_resource_group", _group),
+        account_name=_matching(body, "storage_account"),
+        account_resource_group=_optional(body, "storage_resource_group"),
         databases=_databases(body),
         image=_image(registry, defaults),
         registry=registry,
@@ -70,9 +89,9 @@ def parse_cluster(fields: object) -> Cluster:
     if body.get(key) in (None, ""):
         raise BadRequestError("aks_cluster_name is required (or cluster_name)")
     return Cluster(
-        subscription_id=_matching(body, "subscription_id", _UUID, "a UUID").lower(),
-        resource_group=_group(body, "resource_group"),
-        name=_matching(body, key, _CLUSTER, "1-63 letters, digits, '_' or '-', ending in a letter or digit"),
+        subscription_id=_matching(body, "subscription_id").lower(),
+        resource_group=_matching(body, "resource_group"),
+        name=_matching(body, key),
     )
 
 
@@ -106,18 +125,16 @@ def parse_account(fields: object) -> AccountQuery:
     """Read which account is meant, from a body or a query; the cluster's group says nothing about it."""
     body = _object(fields)
     return AccountQuery(
-        subscription_id=_matching(body, "subscription_id", _UUID, "a UUID").lower(),
-        name=_matching(body, "storage_account", _ACCOUNT, "3-24 lower-case letters and digits"),
-        resource_group=_optional(body, "storage_resource_group", _group),
+        subscription_id=_matching(body, "subscription_id").lower(),
+        name=_matching(body, "storage_account"),
+        resource_group=_optional(body, "storage_resource_group"),
         run_id="",
     )
 
 
 def parse_run_id(text: object) -> str:
     """Read a run's id as it stands in a path."""
-    if not isinstance(text, str) or not _RUN_ID.fullmatch(text):
-        raise BadRequestError("instance_id is not valid: it must be 16-64 letters, digits or '-'")
-    return text
+    return _matching({"instance_id": text}, "instance_id")
 
 
 def parse_whole(fields: Mapping[str, str], key: str, default: int, most: int) -> int:
@@ -134,23 +151,17 @@ def _object(fields: object) -> Mapping[str, object]:
     return fields
 
 
-def _matching(body: Mapping[str, object], key: str, rule: re.Pattern[str], words: str) -> str:
-    value = body.get(key)
+def _matching(body: Mapping[str, object], key: str) -> str:
+    value, rule = body.get(key), RULES[key]
     if value is None or value == "":
-        raise BadRequestError(f"{key} is required: {words}")
-    if not isinstance(value, str) or not rule.fullmatch(value):
-        raise BadRequestError(f"{key} is not valid: it must be {words}")
+        raise BadRequestError(f"{key} is required: {rule.words}")
+    if not isinstance(value, str) or not re.fullmatch(rule.pattern, value):
+        raise BadRequestError(f"{key} is not valid: it must be {rule.words}")
     return value
 
 
-def _group(body: Mapping[str, object], key: str) -> str:
-    return _matching(body, key, _RESOURCE_GROUP, "1-90 letters, digits or -._() and not end in a period")
-
-
-def _optional(
-    body: Mapping[str, object], key: str, parse: Callable[[Mapping[str, object], str], str]
-) -> str | None:
-    return None if body.get(key) in (None, "") else parse(body, key)
+def _optional(body: Mapping[str, object], key: str) -> str | None:
+    return None if body.get(key) in (None, "") else _matching(body, key)
 
 
 def _flag(body: Mapping[str, object], key: str) -> bool:
@@ -194,8 +205,8 @@ def _distinct(databases: tuple[Database, ...]) -> tuple[Database, ...]:
 def _registry(body: Mapping[str, object]) -> Registry | None:
     if body.get("acr_name") in (None, ""):
         return None
-    name = _matching(body, "acr_name", _REGISTRY, "5-50 letters and digits")
-    return Registry(name=name, resource_group=_optional(body, "acr_resource_group", _group))
+    name = _matching(body, "acr_name")
+    return Registry(name=name, resource_group=_optional(body, "acr_resource_group"))
 
 
 def _image(registry: Registry | None, defaults: RequestDefaults) -> str:
