@@ -39,13 +39,16 @@ class NodeBars:
             TimeRemainingColumn(compact=True),
             TextColumn("{task.fields[phase]}"),
             console=console,
+            transient=True,  # its last state is printed instead, which a picture can show too
         )
+        self._recording = console.record
         self._tasks: dict[str, TaskID] = {}
         self._last_line = 0.0
 
     def __enter__(self) -> Self:
         """Begin to draw, if there is a terminal."""
         if console.is_terminal:
+            console.record = False  # hundreds of frames
             self._progress.start()
         return self
 
@@ -55,6 +58,8 @@ class NodeBars:
         """Leave the last state standing."""
         if console.is_terminal:
             self._progress.stop()
+            console.record = self._recording
+            console.print(self._progress.get_renderable())
 
     def show(self, nodes: Iterable[dict[str, Any]], phase: str) -> None:
         """Draw every node's state."""

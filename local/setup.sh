@@ -31,6 +31,11 @@ install_packages() {
 # The stamp names what was installed: a changed pin installs again, a killed run leaves no stamp.
 fresh() { [ -e "$1" ] && [ "$(cat "$1")" = "$2" ]; }
 
+# pip, with one short line for each package as it comes.
+pip_install() {
+    .venv/bin/python -m pip --disable-pip-version-check install "$@" | sed -un 's/^Collecting \([^ ;]*\).*/    \1/p'
+}
+
 install_python() {
     local wanted stamp=.venv/.installed
     wanted=$(cat requirements*.txt constraints.txt | sha256sum)
@@ -40,10 +45,9 @@ install_python() {
     say "installing Python packages into .venv"
     rm -f $stamp
     [ -x .venv/bin/python ] || python3 -m venv .venv
-    local pip=(.venv/bin/python -m pip --disable-pip-version-check --quiet)
-    "${pip[@]}" install --requirement requirements-dev.txt --constraint constraints.txt
+    pip_install --requirement requirements-dev.txt --constraint constraints.txt
     # The production worker library: says Python 3.13, runs on 3.11; see requirements-worker.txt.
-    "${pip[@]}" install --ignore-requires-python --no-deps --requirement requirements-worker.txt
+    pip_install --ignore-requires-python --no-deps --requirement requirements-worker.txt
     echo "$wanted" >$stamp
 }
 
