@@ -4,11 +4,10 @@ import argparse
 import logging
 import os
 import sys
-import traceback
 from pathlib import Path
 
 from local.host.config import ConfigError
-from local.host.engine.checkpoint import StateInUseError
+from local.host.engine.checkpoint import StateError
 from local.host.indexing import IndexingError
 from local.host.schedules import ScheduleError
 from local.host.serving import Host, Options, PortTakenError
@@ -25,11 +24,8 @@ def main() -> int:
         logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
         host = Host(_options(arguments))
-    except (ConfigError, IndexingError, PortTakenError, ScheduleError, StateInUseError) as error:
+    except (ConfigError, IndexingError, PortTakenError, ScheduleError, StateError) as error:
         print(f"the host did not start: {error}", file=sys.stderr)
-        return 1
-    except Exception as error:  # noqa: BLE001 - importing the app can raise anything
-        print(_import_failure(error), file=sys.stderr)
         return 1
     host.run()
     return 0
@@ -59,15 +55,6 @@ def _options(arguments: argparse.Namespace) -> Options:
         ready_file=arguments.ready_file,
         enable_auth=arguments.enable_auth,
         real_timers=arguments.real_timers,
-    )
-
-
-def _import_failure(error: Exception) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    last = frames[-1]
-    return (
-        f"the host did not start: importing function_app failed at {last.filename}:{last.lineno} "
-        f"in {last.name}: {type(error).__name__}: {error}\n    {last.line}"
     )
 
 

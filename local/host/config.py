@@ -43,8 +43,8 @@ def load_host_config(app_dir: Path) -> HostConfig:
         route_prefix=http.get("routePrefix", "api").strip("/"),
         custom_headers=dict(http.get("customHeaders", {})),
         function_timeout=None if timeout == "-1" else parse_time_span(timeout),
-        max_activities=durable.get("maxConcurrentActivityFunctions", slots),
-        max_orchestrators=durable.get("maxConcurrentOrchestratorFunctions", slots),
+        max_activities=_slots(durable, "maxConcurrentActivityFunctions", slots),
+        max_orchestrators=_slots(durable, "maxConcurrentOrchestratorFunctions", slots),
         max_polling_interval=parse_time_span(polling),
     )
 
@@ -56,6 +56,15 @@ def load_local_settings(app_dir: Path) -> None:
         raise ConfigError("local.settings.json is encrypted; run `func settings decrypt` first")
     for name, value in settings.get("Values", {}).items():
         os.environ.setdefault(name, str(value))
+
+
+def worker_threads() -> int | None:
+    """Give PYTHON_THREADPOOL_THREAD_COUNT; None leaves the worker's default."""
+    name = "PYTHON_THREADPOOL_THREAD_COUNT"
+    text = os.environ.get(name)
+    if text and not (text.isdigit() and int(text) > 0):
+        raise ConfigError(f"{name} is {text!r}; set a number from 1, or unset it")
+    return int(text) if text else None
 
 
 def resolve_settings(text: str) -> str:
@@ -107,6 +116,13 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ConfigError(f"{path} must hold a JSON object")
     return content
+
+
+def _slots(section: Mapping[str, Any], name: str, default: int) -> int:
+    value = section.get(name, default)
+    if not isinstance(value, int) or value < 1:
+        raise ConfigError(f"host.json: {name} is {value!r}; write a whole number from 1")
+    return value
 
 
 def _section(root: Mapping[str, Any], *names: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -96,9 +97,12 @@ class App:
 
 
 def load_app(root: Path) -> App:
-    """Import `function_app` from `root` and index it; import errors pass through."""
+    """Import `function_app` from `root` and index it."""
     _put_last_on_path(root)
-    module = importlib.import_module("function_app")
+    try:
+        module = importlib.import_module("function_app")
+    except Exception as error:
+        raise IndexingError(_import_failure(error)) from error
     registers = {
         id(value): value for value in vars(module).values() if isinstance(value, func.FunctionRegister)
     }
@@ -141,6 +145,14 @@ def _put_last_on_path(root: Path) -> None:
     here = Path.cwd()
     sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != here]
     sys.path.append(str(root))
+
+
+def _import_failure(error: Exception) -> str:
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return (
+        f"importing function_app failed at {last.filename}:{last.lineno} in {last.name}: "
+        f"{type(error).__name__}: {error}\n    {last.line}"
+    )
 
 
 def _describe(built: Any) -> Function:

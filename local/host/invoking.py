@@ -8,7 +8,6 @@ stops the app, and slow activities starve orchestrators: here as there.
 import asyncio
 import concurrent.futures.thread
 import functools
-import os
 import sys
 import threading
 import traceback
@@ -22,7 +21,7 @@ import azure.functions as func
 from azure.functions.durable_functions import ActivityTriggerConverter, OrchestrationTriggerConverter
 from azure.functions.meta import Datum
 
-from local.host.config import format_time_span
+from local.host.config import format_time_span, worker_threads
 from local.host.indexing import Function, Trigger
 from local.host.protocol.texts import WorkerFailure
 
@@ -89,10 +88,7 @@ class Invoker:
         self._client_binding = client_binding
         _remember_parsed_times()
         # The worker's own default: that of ThreadPoolExecutor, min(32, cpus + 4).
-        threads = os.environ.get("PYTHON_THREADPOOL_THREAD_COUNT")
-        self._pool = concurrent.futures.ThreadPoolExecutor(
-            int(threads) if threads else None, thread_name_prefix="worker"
-        )
+        self._pool = concurrent.futures.ThreadPoolExecutor(worker_threads(), thread_name_prefix="worker")
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True, name="worker-loop").start()
 

@@ -154,6 +154,8 @@ class _Server(uvicorn.Server):
 
     def stop(self) -> None:
         """Accept no more, and end when what is in flight is answered."""
+        # What is cut off after the grace is no error; uvicorn would log a trace for each.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         self.should_exit = True
 
 

@@ -48,7 +48,7 @@ def test_a_killed_host_resumes_every_run(start_host: Starter, tmp_path: Path) ->
 def test_what_was_answered_202_survives_a_kill_at_once(start_host: Starter, tmp_path: Path) -> None:
     state = str(tmp_path / "state.db")
     host = start_host("--state", state)
-    for round_number in range(4):
+    for round_number in range(2):
         started = host.start("wait_go", instance_id=f"run-{round_number}")
         host.kill()
         host = start_host("--state", state)

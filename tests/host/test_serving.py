@@ -125,6 +125,12 @@ def test_a_trigger_that_is_not_served_is_refused_by_name(
     assert f"function 'f' uses {named}, which this host does not serve" in log
 
 
+def test_a_state_file_that_cannot_be_written_is_named(start_host: Starter, tmp_path: Path) -> None:
+    code, log = failed_start(start_host, tmp_path, APP, "--state", str(tmp_path))
+    assert code == 1
+    assert f"{tmp_path} cannot be used (unable to open database file)" in log
+
+
 def test_two_apps_in_one_file_are_refused(start_host: Starter, tmp_path: Path) -> None:
     source = "import azure.functions as func\na = func.FunctionApp()\nb = func.FunctionApp()\n"
     code, log = failed_start(start_host, tmp_path, make_app(tmp_path, source))

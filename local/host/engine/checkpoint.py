@@ -27,6 +27,9 @@ _WRITE_PAUSE_SECONDS = 0.05
 # Between two complaints about a full disk.
 _RETRY_PAUSE_SECONDS = 5
 
+# A host that is just ending still holds the file.
+_LOCK_PATIENCE_SECONDS = 1
+
 _logger = logging.getLogger(__name__)
 
 _SCHEMA = """
@@ -37,8 +40,8 @@ create table if not exists secret(name text primary key, value text not null);
 """
 
 
-class StateInUseError(Exception):
-    """A checkpoint that another host has open; the message names the remedy."""
+class StateError(Exception):
+    """A checkpoint that cannot be used, though it is not corrupt; the message names the remedy."""
 
 
 class Checkpoint:
@@ -47,7 +50,7 @@ class Checkpoint:
     def __init__(self, path: Path | Literal[":memory:"]) -> None:
         """Open the file or create it; sqlite3.DatabaseError if it is none of ours."""
         # Client threads and the saver's thread take turns under the saver's lock.
-        self._database = sqlite3.connect(path, check_same_thread=False)
+        self._database = sqlite3.connect(path, timeout=_LOCK_PATIENCE_SECONDS, check_same_thread=False)
         # One host per file: a second one is refused instead of writing over the first.
         self._database.execute("pragma locking_mode=exclusive")
         # A killed process loses nothing that was committed; only a power cut could.
@@ -122,10 +125,8 @@ def open_checkpoint(path: Path) -> tuple[Checkpoint, list[Snapshot], Path | None
         return checkpoint, checkpoint.load(), None
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
-            raise StateInUseError(
-                f"{path} is in use by another host: stop it, or name another file"
-            ) from error
-        raise
+            raise StateError(f"{path} is in use by another host: stop it, or name another file") from error
+        raise StateError(f"{path} cannot be used ({error}): name a file that can be written") from error
     except (sqlite3.DatabaseError, DecodeError, ValueError, TypeError, KeyError):
         aside = _set_aside(path)
         return Checkpoint(path), [], aside

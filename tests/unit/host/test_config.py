@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from local.host.config import ConfigError, load_host_config, load_local_settings, resolve_settings
+from local.host.config import (
+    ConfigError,
+    load_host_config,
+    load_local_settings,
+    resolve_settings,
+    worker_threads,
+)
 
 
 def write(folder: Path, name: str, content: object) -> None:
@@ -59,3 +65,17 @@ def test_a_file_that_is_not_json_is_named(tmp_path: Path) -> None:
     (tmp_path / "host.json").write_text("{", encoding="utf-8")
     with pytest.raises(ConfigError, match=r"host\.json is not valid JSON"):
         load_host_config(tmp_path)
+
+
+def test_a_number_of_slots_that_is_none_is_named(tmp_path: Path) -> None:
+    durable = {"maxConcurrentActivityFunctions": "many"}
+    write(tmp_path, "host.json", {"extensions": {"durableTask": durable}})
+    with pytest.raises(ConfigError, match="maxConcurrentActivityFunctions is 'many'"):
+        load_host_config(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "six"])
+def test_a_number_of_threads_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("PYTHON_THREADPOOL_THREAD_COUNT", text)
+    with pytest.raises(ConfigError, match="PYTHON_THREADPOOL_THREAD_COUNT is"):
+        worker_threads()
