@@ -8,6 +8,7 @@ import azure.durable_functions as df
 from entrypoints.authorising import Gate
 from entrypoints.janitor import JanitorPorts, janitor_doors
 from entrypoints.monitor import MonitorPorts, monitor_doors
+from entrypoints.openapi import openapi_doors
 from entrypoints.warmup import WarmupPorts, warmup_doors
 from entrypoints.watching import WatchingPorts, watching_doors
 from shared.domain.callers import Permissions
@@ -33,6 +34,7 @@ def doors(world: World, settings: Settings, clock: Callable[[], datetime]) -> It
             gate=gate, monitor=world.monitor, accounts=world.accounts, catalog=world.catalog, clock=clock
         )
     )
+    yield openapi_doors()
     yield janitor_doors(
         JanitorPorts(
             ledgers=world.ledgers,

@@ -1,0 +1,299 @@
+"""The API's description, OpenAPI 3.1: fields from the rules that the parsers obey, routes from one table.
+
+A test keeps the table equal to the doors that are registered, and real answers to the schemas.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import azure.durable_functions as df
+import azure.functions as func
+
+from entrypoints.answering import Answer
+from entrypoints.binding import bind_door
+from shared.domain.requests import MAX_DATABASES, MAX_MBPS, RULES
+
+Json = dict[str, object]
+
+_ID = "instance_id"
+_CLUSTER_FIELDS = ("subscription_id", "resource_group", "aks_cluster_name")
+_ALWAYS = {401: "sign in", 403: "not allowed", 503: "try again in a moment"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One door, as callers see it; `function` is the name it is registered under."""
+
+    method: str
+    path: str
+    function: str
+    summary: str
+    answers: Mapping[int, str]  # status to the name of a schema
+    refuses: tuple[int, ...] = (400,)
+    query: tuple[str, ...] = ()
+    body: str | None = None
+    open: bool = False  # whether it asks for no token
+
+
+ROUTES = (
+    Route(
+        method="post",
+        path="/warmup/start",
+        function="start_warmup",
+        summary="Warm databases onto a cluster; names the run, a new one or the one that does it already",
+        body="Start",
+        answers={202: "Queued"},
+        refuses=(400, 409, 413),
+    ),
+    Route(
+        method="post",
+        path="/warmup/release",
+        function="release_database",
+        summary="Take a database off the nodes; 200 when it is not there",
+        body="Release",
+        answers={202: "Queued", 200: "Released"},
+        refuses=(400, 404, 409, 413),
+    ),
+    Route(
+        method="post",
+        path="/warmup/{id}/cancel",
+        function="cancel_warmup",
+        summary="Ask a run to end, which it does at its next look; 200 when it is over",
+        answers={202: "Cancelled", 200: "Cancelled"},
+        refuses=(400, 404, 409),
+    ),
+    Route(
+        method="get",
+        path="/warmup/{id}/status",
+        function="read_warmup_status",
+        summary="How a run stands",
+        answers={200: "Status"},
+        refuses=(400, 404),
+    ),
+    Route(
+        method="get",
+        path="/tasks/{id}",
+        function="read_task",
+        summary="How a run stands, by Durable's polling protocol",
+        answers={202: "Task", 200: "Task"},
+        refuses=(400, 404),
+    ),
+    Route(
+        method="get",
+        path="/warmup/{id}/nodes",
+        function="list_warmup_nodes",
+        summary="How each node stands, page by page",
+        query=("top", "continuation"),
+        answers={200: "Nodes"},
+        refuses=(400, 404),
+    ),
+    Route(
+        method="get",
+        path="/warmup/active",
+        function="list_active_warmups",
+        summary="Every run in flight, whoever started it",
+        answers={200: "Active"},
+        refuses=(),
+    ),
+    Route(
+        method="get",
+        path="/monitor/aks/warmup-status",
+        function="read_cluster_warmth",
+        summary="How warm a cluster is",
+        query=("subscription_id", "resource_group", "cluster_name"),
+        answers={200: "Card"},
+        refuses=(400, 404),
+    ),
+    Route(
+        method="get",
+        path="/blast/databases",
+        function="list_databases",
+        summary="Which databases are staged in an account",
+        query=("subscription_id", "storage_account", "storage_resource_group"),
+        answers={200: "Databases"},
+        refuses=(400, 404, 409),
+    ),
+    Route(
+        method="get",
+        path="/health",
+        function="read_health",
+        summary="Whether the app lives",
+        answers={200: "Health"},
+        refuses=(),
+        open=True,
+    ),
+    Route(
+        method="get",
+        path="/openapi.json",
+        function="read_openapi",
+        summary="This description",
+        answers={200: "Description"},
+        refuses=(),
+        open=True,
+    ),
+)
+
+# What an answer always holds; more may come in any release.
+_ANSWERS: Mapping[str, Mapping[str, str]] = {
+    "Error": {"error": "string"},
+    "Queued": dict.fromkeys(("instance_id", "id", "task_id", "db", "status", "statusQueryGetUri"), "string"),
+    "Released": {"db": "string", "status": "string", "deleted": "array"},
+    "Cancelled": {"instance_id": "string", "status": "string"},
+    "Status": {
+        "instance_id": "string",
+        "runtime_status": "string",
+        "custom_status": "object?",
+        "output": "object?",
+    },
+    "Task": {
+        "name": "string",
+        "instanceId": "string",
+        "runtimeStatus": "string",
+        "input": "null",
+        "customStatus": "object?",
+        "output": "object?",
+        "createdTime": "string",
+        "lastUpdatedTime": "string",
+    },
+    "Nodes": {"instance_id": "string", "total": "integer", "nodes": "array", "continuation": "string?"},
+    "Active": {"active": "boolean", "instance_id": "string?", "warmup": "object?", "warmups": "array"},
+    "Card": {
+        "warm": "boolean",
+        "workspace_ready": "integer",
+        "workspace_desired": "integer",
+        "databases": "array",
+        "vmtouch_ready": "integer",
+        "namespaces": "array",
+        "degraded": "boolean",
+    },
+    "Databases": {"databases": "array"},
+    "Health": {"status": "string"},
+    "Description": {"openapi": "string", "info": "object", "paths": "object"},
+}
+
+
+def openapi_doors() -> df.Blueprint:
+    """Register the one door."""
+    doors = df.Blueprint()
+    bind_door(doors, "GET openapi.json", read_openapi, None)
+    return doors
+
+
+async def read_openapi(_: func.HttpRequest, __: None) -> Answer:
+    """Tell what all doors take and answer."""
+    return Answer(body=description())
+
+
+def description() -> Json:
+    """The whole document."""
+    paths: dict[str, Json] = {}
+    for route in ROUTES:
+        paths.setdefault(route.path, {})[route.method] = _operation(route)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "elastic-blast warm-up", "version": "1.0.0"},
+        "servers": [{"url": "/api"}],
+        "paths": paths,
+        "components": {
+            "schemas": {name: _answer_schema(fields) for name, fields in _ANSWERS.items()}
+            | {"Start": _start(), "Release": _release()},
+            "securitySchemes": {"entra": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+        },
+    }
+
+
+def _operation(route: Route) -> Json:
+    operation: Json = {
+        "operationId": route.function,
+        "summary": route.summary,
+        "security": [] if route.open else [{"entra": []}],
+        "responses": _responses(route),
+    }
+    parameters = [_in_path(_ID)] if "{id}" in route.path else []
+    parameters += [_in_query(name) for name in route.query]
+    if parameters:
+        operation["parameters"] = parameters
+    if route.body is not None:
+        operation["requestBody"] = {"required": True, "content": _json(route.body)}
+    return operation
+
+
+def _responses(route: Route) -> Json:
+    told: Json = {
+        str(status): {"description": schema, "content": _json(schema)}
+        for status, schema in route.answers.items()
+    }
+    refused = dict.fromkeys(route.refuses, "what was wrong, and what to do") | ({} if route.open else _ALWAYS)
+    return told | {
+        str(status): {"description": meaning, "content": _json("Error")}
+        for status, meaning in refused.items()
+    }
+
+
+def _json(schema: str) -> Json:
+    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+
+
+def _in_path(rule: str) -> Json:
+    return {"name": "id", "in": "path", "required": True, "schema": _text(rule)}
+
+
+def _in_query(name: str) -> Json:
+    whole = {"type": "integer", "minimum": 0}
+    optional = name not in RULES or name.startswith("storage_resource")
+    return {
+        "name": name,
+        "in": "query",
+        "required": not optional,
+        "schema": _text(name) if name in RULES else whole,
+    }
+
+
+def _text(rule: str) -> Json:
+    return {"type": "string", "pattern": f"^(?:{RULES[rule].pattern})$", "description": RULES[rule].words}
+
+
+def _start() -> Json:
+    """The body of a start; fields that are not named are ignored and never stored."""
+    optional = ("storage_resource_group", "acr_name", "acr_resource_group")
+    flags: Json = {name: {"type": "boolean"} for name in ("verify_only", "dry_run", "allow_partial")}
+    named: Json = {name: _text(name) for name in (*_CLUSTER_FIELDS, "storage_account", *optional)}
+    return {
+        "type": "object",
+        "required": [*_CLUSTER_FIELDS, "storage_account", "db"],
+        "properties": named
+        | flags
+        | {
+            "db": _database(),
+            "databases": {"type": "array", "items": _database(), "maxItems": MAX_DATABASES},
+            "max_mbps_per_node": {"type": "integer", "minimum": 1, "maximum": MAX_MBPS},
+        },
+    }
+
+
+def _release() -> Json:
+    return {
+        "type": "object",
+        "required": [*_CLUSTER_FIELDS, "db"],
+        "properties": {name: _text(name) for name in (*_CLUSTER_FIELDS, "storage_account")}
+        | {"db": _database()},
+    }
+
+
+def _database() -> Json:
+    return {
+        "type": "string",
+        "description": "a name or its path, as core_nt or blast-db/core_nt; never a URL",
+    }
+
+
+def _answer_schema(fields: Mapping[str, str]) -> Json:
+    return {
+        "type": "object",
+        "required": list(fields),
+        "properties": {name: {"type": _types(kind)} for name, kind in fields.items()},
+    }
+
+
+def _types(kind: str) -> object:
+    return [kind.removesuffix("?"), "null"] if kind.endswith("?") else kind
