@@ -258,14 +258,12 @@ def _fail(response: pb.OrchestratorResponse, output: str, error: str) -> None:
 
 
 def _action(leaf: Leaf, execution: Execution) -> pb.OrchestratorAction:
-    if leaf.sequence is None:
-        raise AssertionError("only numbered leaves are scheduled")
+    assert leaf.sequence is not None, "only numbered leaves are scheduled"
     if leaf.fire_at is not None:
         return helpers.new_create_timer_action(
             leaf.sequence, leaf.fire_at.astimezone(UTC).replace(tzinfo=None)
         )
-    if leaf.call is None:
-        raise AssertionError("a leaf is a timer or a call")
+    assert leaf.call is not None, "what is no timer is a call"
     if leaf.kind is Kind.ACTIVITY:
         return helpers.new_schedule_task_action(leaf.sequence, leaf.call.name, leaf.call.payload, None)
     child_id = leaf.call.instance_id or f"{execution.identity.execution_id}:{leaf.sequence}"
