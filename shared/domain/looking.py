@@ -6,9 +6,8 @@ from typing import cast
 
 from shared.domain import naming
 from shared.domain.causes import Kind
+from shared.domain.foreign import Json, mapping, moment, number, objects, text
 from shared.domain.observing import NodeStanding, NodeState
-
-Json = Mapping[str, object]
 
 MAX_BUSY_LOGS = 32  # read in one look; the others show what they said last
 MAX_FAILING_LOGS = 6  # one per cause, as many as a status shows
@@ -23,7 +22,7 @@ def pods_of(daemonset: Json, pods: Iterable[Json], nodes: Mapping[str, bool]) ->
     owner = uid_of(daemonset)
     newest: dict[object, Json] = {}
     for pod in sorted((pod for pod in pods if _owned_by(pod, owner)), key=_age_rank):
-        node = _map(pod, "spec").get("nodeName")
+        node = mapping(pod, "spec").get("nodeName")
         if node is None or not nodes or node in nodes:
             newest[node or uid_of(pod)] = pod
     return tuple(newest.values())
@@ -31,39 +30,39 @@ def pods_of(daemonset: Json, pods: Iterable[Json], nodes: Mapping[str, bool]) ->
 
 def is_settled(daemonset: Json, run_id: str) -> bool:
     """Whether the controller has counted the template of this run."""
-    metadata, status = _map(daemonset, "metadata"), _map(daemonset, "status")
-    template = _map(_map(_map(daemonset, "spec"), "template"), "metadata")
-    ours = _map(template, "annotations").get(naming.RUN_ANNOTATION) == run_id
-    return ours and _number(status, "observedGeneration") >= _number(metadata, "generation")
+    metadata, status = mapping(daemonset, "metadata"), mapping(daemonset, "status")
+    template = mapping(mapping(mapping(daemonset, "spec"), "template"), "metadata")
+    ours = mapping(template, "annotations").get(naming.RUN_ANNOTATION) == run_id
+    return ours and number(status, "observedGeneration") >= number(metadata, "generation")
 
 
 def wanted_pods(daemonset: Json) -> int:
     """On how many nodes the controller wants a pod."""
-    return _number(_map(daemonset, "status"), "desiredNumberScheduled")
+    return number(mapping(daemonset, "status"), "desiredNumberScheduled")
 
 
 def name_of(item: Json) -> str:
     """An object's name."""
-    return str(_map(item, "metadata").get("name") or "")
+    return str(mapping(item, "metadata").get("name") or "")
 
 
 def uid_of(item: Json) -> str:
     """An object's uid: a name may come back, a uid never does."""
-    return str(_map(item, "metadata").get("uid") or "")
+    return str(mapping(item, "metadata").get("uid") or "")
 
 
 def run_of(item: Json) -> str:
     """The run that wrote an object."""
-    return str(_map(_map(item, "metadata"), "annotations").get(naming.RUN_ANNOTATION) or "")
+    return str(mapping(mapping(item, "metadata"), "annotations").get(naming.RUN_ANNOTATION) or "")
 
 
 def nodes_in(table: Json) -> dict[str, bool]:
     """Every node of a printed table, and whether it is Ready: a thousandth of the nodes themselves."""
-    columns = [column.get("name") for column in _list(table, "columnDefinitions")]
+    columns = [column.get("name") for column in objects(table, "columnDefinitions")]
     if "Name" not in columns or "Status" not in columns:
         return {}
     name, status = columns.index("Name"), columns.index("Status")
-    rows = [cast("Sequence[object]", row.get("cells") or ()) for row in _list(table, "rows")]
+    rows = [cast("Sequence[object]", row.get("cells") or ()) for row in objects(table, "rows")]
     return {
         str(cells[name]): str(cells[status]).split(",")[0] == "Ready"
         for cells in rows
@@ -74,7 +73,7 @@ def nodes_in(table: Json) -> dict[str, bool]:
 def refused_creation(daemonset: Json, events: Iterable[Json], since: datetime) -> str:
     """What the API server told the controller that tried to create pods; empty when it did not object."""
     for event in events:
-        about, message = _map(event, "involvedObject"), str(event.get("message") or "")
+        about, message = mapping(event, "involvedObject"), str(event.get("message") or "")
         ours = about.get("uid") == uid_of(daemonset) and event.get("reason") == "FailedCreate"
         if ours and "forbidden" in message and _is_after(event, since):
             return message
@@ -84,7 +83,7 @@ def refused_creation(daemonset: Json, events: Iterable[Json], since: datetime) -
 def volume_faults(events: Iterable[Json], since: datetime) -> dict[str, str]:
     """By pod uid, why its volumes could not be mounted."""
     return {
-        str(_map(event, "involvedObject").get("uid")): str(event.get("message") or "")
+        str(mapping(event, "involvedObject").get("uid")): str(event.get("message") or "")
         for event in events
         if event.get("reason") in ("FailedMount", "FailedAttachVolume") and _is_after(event, since)
     }
@@ -116,34 +115,16 @@ def failing_with_logs(states: Iterable[NodeState]) -> tuple[NodeState, ...]:
 
 
 def _owned_by(pod: Json, owner: str) -> bool:
-    owners = _list(_map(pod, "metadata"), "ownerReferences")
+    owners = objects(mapping(pod, "metadata"), "ownerReferences")
     return any(each.get("uid") == owner and each.get("controller") is True for each in owners)
 
 
 def _age_rank(pod: Json) -> tuple[bool, str]:
-    metadata = _map(pod, "metadata")
+    metadata = mapping(pod, "metadata")
     return (not metadata.get("deletionTimestamp"), str(metadata.get("creationTimestamp") or ""))
 
 
 def _is_after(event: Json, since: datetime) -> bool:
-    series = _map(event, "series").get("lastObservedTime")
-    told = series or event.get("lastTimestamp") or event.get("eventTime") or ""
-    try:
-        return datetime.fromisoformat(str(told)) >= since
-    except (ValueError, TypeError):
-        return False
-
-
-def _map(value: Json, key: str) -> Json:
-    found = value.get(key)
-    return cast("Json", found) if isinstance(found, dict) else {}
-
-
-def _list(value: Json, key: str) -> Sequence[Json]:
-    found = value.get(key)
-    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
-
-
-def _number(value: Json, key: str) -> int:
-    found = value.get(key)
-    return found if isinstance(found, int) and not isinstance(found, bool) else 0
+    told = text(mapping(event, "series"), "lastObservedTime")
+    seen = moment(told or text(event, "lastTimestamp") or text(event, "eventTime"))
+    return seen is not None and seen >= since

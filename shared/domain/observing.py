@@ -4,17 +4,15 @@ Pods come as the API server's own JSON and are read as a stranger's. A pod count
 the run that looks: a Ready pod of yesterday's run says nothing about today's bytes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import cast
 
 from shared.domain import naming
 from shared.domain.causes import PASSING, PATIENCE, Cause, Kind, cause_of
+from shared.domain.foreign import Json, mapping, moment, number, objects, text
 from shared.domain.reporting import AgentReport, parse_report
-
-Json = Mapping[str, object]
 
 _IMAGE_REASONS = {
     "ErrImagePull",
@@ -64,22 +62,22 @@ class Look:
 
 def read_pod(pod: Json, look: Look, live: AgentReport | None = None) -> NodeState:
     """Read one pod; `live` is the last report in its log, where that was read."""
-    metadata, spec, status = (_map(pod, key) for key in ("metadata", "spec", "status"))
+    metadata, spec, status = (mapping(pod, key) for key in ("metadata", "spec", "status"))
     init = _init_status(status)
     report = _own(_newest_report(init, live), look)
     state = NodeState(
-        node=_text(spec, "nodeName") or _pinned_node(spec),
-        pod=_text(metadata, "name"),
-        pod_uid=_text(metadata, "uid"),
+        node=text(spec, "nodeName") or _pinned_node(spec),
+        pod=text(metadata, "name"),
+        pod_uid=text(metadata, "uid"),
         standing=NodeStanding.ACTIVE,
         report=report,
-        restarts=_number(init, "restartCount"),
-        running=bool(_map(_map(init, "state"), "running")),
+        restarts=number(init, "restartCount"),
+        running=bool(mapping(mapping(init, "state"), "running")),
         cause=None,
     )
-    if _text(_map(metadata, "annotations"), naming.RUN_ANNOTATION) != look.run_id:
+    if text(mapping(metadata, "annotations"), naming.RUN_ANNOTATION) != look.run_id:
         return replace(state, running=False)  # a pod of an earlier run, about to be replaced
-    if _text(metadata, "deletionTimestamp"):
+    if text(metadata, "deletionTimestamp"):
         return _with_cause(replace(state, report=None, running=False), {"metadata": metadata}, look)
     if _is_ready(status) and report is not None and report.phase == "ready" and report.error is None:
         return replace(state, standing=NodeStanding.READY)
@@ -154,20 +152,20 @@ def _reported(state: NodeState) -> Cause | None:
 
 
 def _kubernetes_says(state: NodeState, pod: Json) -> Cause | None:
-    status = _map(pod, "status")
-    if _text(status, "reason") == "Evicted":
-        return cause_of(Kind.EVICTED, _text(status, "message") or "the pod was evicted", state.node)
-    if _text(status, "reason") == "NodeLost" or _node_gone(status):
+    status = mapping(pod, "status")
+    if text(status, "reason") == "Evicted":
+        return cause_of(Kind.EVICTED, text(status, "message") or "the pod was evicted", state.node)
+    if text(status, "reason") == "NodeLost" or _node_gone(status):
         return cause_of(Kind.NODE_NOT_READY, "the node does not answer", state.node)
     return _waiting(state, status) or _crash(state, status) or _unschedulable(state, status)
 
 
 def _waiting(state: NodeState, status: Json) -> Cause | None:
-    for container in [_init_status(status), *_list(status, "containerStatuses")]:
-        waiting = _map(_map(container, "state"), "waiting")
-        reason, message = _text(waiting, "reason"), _text(waiting, "message")
+    for container in [_init_status(status), *objects(status, "containerStatuses")]:
+        waiting = mapping(mapping(container, "state"), "waiting")
+        reason, message = text(waiting, "reason"), text(waiting, "message")
         if reason in _IMAGE_REASONS:
-            image = _text(container, "image")
+            image = text(container, "image")
             return cause_of(Kind.IMAGE_PULL, f"{reason}: the image {image} cannot be pulled", state.node)
         if reason in _CONFIG_REASONS:
             return cause_of(Kind.CONTAINER_CONFIG, f"{reason}: {message}", state.node)
@@ -177,8 +175,8 @@ def _waiting(state: NodeState, status: Json) -> Cause | None:
 def _crash(state: NodeState, status: Json) -> Cause | None:
     init = _init_status(status)
     for where in ("state", "lastState"):
-        ended = _map(_map(init, where), "terminated")
-        reason, code = _text(ended, "reason"), _number(ended, "exitCode")
+        ended = mapping(mapping(init, where), "terminated")
+        reason, code = text(ended, "reason"), number(ended, "exitCode")
         if reason == "OOMKilled":  # also with exit code 0, when the kill hit a child
             return cause_of(Kind.OUT_OF_MEMORY, "the download was killed for want of memory", state.node)
         if ended and code != 0:
@@ -187,40 +185,41 @@ def _crash(state: NodeState, status: Json) -> Cause | None:
 
 
 def _unschedulable(state: NodeState, status: Json) -> Cause | None:
-    for condition in _list(status, "conditions"):
-        if _text(condition, "reason") == "Unschedulable":
+    for condition in objects(status, "conditions"):
+        if text(condition, "reason") == "Unschedulable":
             return cause_of(
-                Kind.UNSCHEDULABLE, _text(condition, "message") or "no room for the pod", state.node
+                Kind.UNSCHEDULABLE, text(condition, "message") or "no room for the pod", state.node
             )
     return None
 
 
 def _last_changed(pod: Json) -> datetime | None:
     """When the pod came to be as it is: trouble that began late has not lasted, however old the pod."""
-    status = _map(pod, "status")
+    status = mapping(pod, "status")
     init = _init_status(status)
+    attempts = (mapping(init, "state"), mapping(init, "lastState"))
     texts = [
-        _text(_map(pod, "metadata"), "creationTimestamp"),
-        *(_text(_map(_map(init, where), "terminated"), "finishedAt") for where in ("state", "lastState")),
-        *(_text(condition, "lastTransitionTime") for condition in _list(status, "conditions")),
+        text(mapping(pod, "metadata"), "creationTimestamp"),
+        *(text(mapping(attempt, "terminated"), "finishedAt") for attempt in attempts),
+        *(text(condition, "lastTransitionTime") for condition in objects(status, "conditions")),
     ]
-    return max((moment for moment in map(_when, texts) if moment is not None), default=None)
+    return max((when for when in map(moment, texts) if when is not None), default=None)
 
 
 def _hopeless(pod: Json) -> bool:
-    init = _init_status(_map(pod, "status"))
-    return _text(_map(_map(init, "state"), "waiting"), "reason") in _NEVER_PASSING
+    init = _init_status(mapping(pod, "status"))
+    return text(mapping(mapping(init, "state"), "waiting"), "reason") in _NEVER_PASSING
 
 
 def _node_gone(status: Json) -> bool:
-    ready = (c for c in _list(status, "conditions") if _text(c, "type") == "Ready")
-    return any(_text(c, "reason") in ("NodeNotReady", "NodeLost") for c in ready)
+    ready = (c for c in objects(status, "conditions") if text(c, "type") == "Ready")
+    return any(text(c, "reason") in ("NodeNotReady", "NodeLost") for c in ready)
 
 
 def _is_ready(status: Json) -> bool:
     return any(
-        _text(condition, "type") == "Ready" and _text(condition, "status") == "True"
-        for condition in _list(status, "conditions")
+        text(condition, "type") == "Ready" and text(condition, "status") == "True"
+        for condition in objects(status, "conditions")
     )
 
 
@@ -228,14 +227,14 @@ def _newest_report(init: Json, live: AgentReport | None) -> AgentReport | None:
     """A running attempt speaks for itself, unless the one before it failed for good."""
     ended = _final_report(init)
     passing = ended is None or ended.error is None or ended.error in PASSING
-    if live is not None and passing and _map(_map(init, "state"), "running"):
+    if live is not None and passing and mapping(mapping(init, "state"), "running"):
         return live
     return ended or live
 
 
 def _final_report(init: Json) -> AgentReport | None:
     for where in ("state", "lastState"):
-        message = _text(_map(_map(init, where), "terminated"), "message")
+        message = text(mapping(mapping(init, where), "terminated"), "message")
         report = parse_report(message) if message else None
         if report is not None:
             return report
@@ -247,46 +246,18 @@ def _own(report: AgentReport | None, look: Look) -> AgentReport | None:
 
 
 def _init_status(status: Json) -> Json:
-    named = (c for c in _list(status, "initContainerStatuses") if _text(c, "name") == naming.INIT_CONTAINER)
+    named = (c for c in objects(status, "initContainerStatuses") if text(c, "name") == naming.INIT_CONTAINER)
     return next(named, {})
 
 
 def _pinned_node(spec: Json) -> str:
     """A DaemonSet's pod names its node in an affinity before it is bound."""
-    affinity = _map(
-        _map(_map(spec, "affinity"), "nodeAffinity"), "requiredDuringSchedulingIgnoredDuringExecution"
+    affinity = mapping(
+        mapping(mapping(spec, "affinity"), "nodeAffinity"), "requiredDuringSchedulingIgnoredDuringExecution"
     )
-    for term in _list(affinity, "nodeSelectorTerms"):
-        for matched in _list(term, "matchFields"):
+    for term in objects(affinity, "nodeSelectorTerms"):
+        for matched in objects(term, "matchFields"):
             values = matched.get("values")
             if isinstance(values, list) and values:
                 return str(values[0])[:253]
     return ""
-
-
-def _map(value: Json, key: str) -> Json:
-    found = value.get(key)
-    return cast("Json", found) if isinstance(found, dict) else {}
-
-
-def _list(value: Json, key: str) -> Sequence[Json]:
-    found = value.get(key)
-    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
-
-
-def _text(value: Json, key: str) -> str:
-    found = value.get(key)
-    return found if isinstance(found, str) else ""
-
-
-def _number(value: Json, key: str) -> int:
-    found = value.get(key)
-    return found if isinstance(found, int) and not isinstance(found, bool) else 0
-
-
-def _when(text: str) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -6,13 +6,12 @@ since an older dashboard made its clusters so.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
+from shared.domain.foreign import Json, mapping, objects
 from shared.domain.model import Node, NodeSelection
 
-Json = Mapping[str, object]
 Labels = tuple[tuple[str, str], ...]
 
 _POOL_LABELS = ("kubernetes.azure.com/agentpool", "agentpool")
@@ -106,35 +105,25 @@ def _pool(item: Json) -> str:
 
 
 def _node(item: Json) -> Node:
-    metadata, status = _map(item, "metadata"), _map(item, "status")
+    metadata, status = mapping(item, "metadata"), mapping(item, "status")
     return Node(
         name=str(metadata.get("name", "")),
         uid=str(metadata.get("uid", "")),
         pool=_pool(item),
-        schedulable=_map(item, "spec").get("unschedulable") is not True,
+        schedulable=mapping(item, "spec").get("unschedulable") is not True,
         ready=_is_ready(status),
-        disk_bytes=bytes_of(_map(status, "capacity").get("ephemeral-storage")),
+        disk_bytes=bytes_of(mapping(status, "capacity").get("ephemeral-storage")),
     )
 
 
 def _is_ready(status: Json) -> bool:
-    conditions = _list(status, "conditions")
+    conditions = objects(status, "conditions")
     return any(each.get("type") == "Ready" and each.get("status") == "True" for each in conditions)
 
 
 def _labels(item: Json) -> Json:
-    return _map(_map(item, "metadata"), "labels")
+    return mapping(mapping(item, "metadata"), "labels")
 
 
 def _taints(item: Json) -> Sequence[Json]:
-    return _list(_map(item, "spec"), "taints")
-
-
-def _map(value: Json, key: str) -> Json:
-    found = value.get(key)
-    return cast("Json", found) if isinstance(found, dict) else {}
-
-
-def _list(value: Json, key: str) -> Sequence[Json]:
-    found = value.get(key)
-    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+    return objects(mapping(item, "spec"), "taints")

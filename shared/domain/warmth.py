@@ -4,18 +4,16 @@ A database is Ready only when every targeted node has a Ready pod whose own repo
 DaemonSet's present run. What could not be read is said, so that unreachable never looks like cold.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
-from typing import cast
 
 from shared.domain import looking, naming
 from shared.domain.causes import Cause
+from shared.domain.foreign import Json, mapping, moment, number, objects, text
 from shared.domain.observing import Look, NodeStanding, NodeState, missing_pods, read_pod
 from shared.domain.progress import causes_of
-
-Json = Mapping[str, object]
 
 MAX_NAMESPACES = 20  # what the dashboard shows
 MAX_ERROR = 200
@@ -101,9 +99,9 @@ class Origin:
 def warmth_of(sight: Sighting, now: datetime) -> Warmth:
     """Sum up one sighting."""
     return Warmth(
-        workspace_ready=_number(_status(sight.workspace), "numberReady"),
-        workspace_desired=_number(_status(sight.workspace), "desiredNumberScheduled"),
-        vmtouch_ready=_number(_status(sight.vmtouch), "numberReady"),
+        workspace_ready=number(_status(sight.workspace), "numberReady"),
+        workspace_desired=number(_status(sight.workspace), "desiredNumberScheduled"),
+        vmtouch_ready=number(_status(sight.vmtouch), "numberReady"),
         databases=_databases(sight, now),
         namespaces=_searches(sight.namespaces),
         error="; ".join(sight.faults)[:MAX_ERROR],
@@ -124,12 +122,12 @@ def unseen(error: str) -> Warmth:
 
 def origin_of(daemon_set: Json) -> Origin | None:
     """The account and the image that a DaemonSet of ours names; None when it is not of ours."""
-    template = _map(_map(daemon_set, "spec"), "template")
-    containers = _list(_map(template, "spec"), "initContainers")
-    init = next((c for c in containers if _text(c, "name") == naming.INIT_CONTAINER), {})
-    values = {_text(entry, "name"): _text(entry, "value") for entry in _list(init, "env")}
+    template = mapping(mapping(daemon_set, "spec"), "template")
+    containers = objects(mapping(template, "spec"), "initContainers")
+    init = next((c for c in containers if text(c, "name") == naming.INIT_CONTAINER), {})
+    values = {text(entry, "name"): text(entry, "value") for entry in objects(init, "env")}
     account = _account_name(values.get("WARMUP_BLOB_ENDPOINT", ""))
-    return Origin(account_name=account, image=_text(init, "image")) if account else None
+    return Origin(account_name=account, image=text(init, "image")) if account else None
 
 
 def daemon_set_of(sight: Sighting, name: str) -> Json | None:
@@ -155,7 +153,7 @@ def _databases(sight: Sighting, now: datetime) -> tuple[DatabaseWarmth, ...]:
 
 def _from_daemon_set(daemon_set: Json, sight: Sighting, now: datetime) -> DatabaseWarmth:
     run_id = looking.run_of(daemon_set)
-    notes = _map(_map(daemon_set, "metadata"), "annotations")
+    notes = mapping(mapping(daemon_set, "metadata"), "annotations")
     row = DatabaseWarmth(
         name=_database_name(daemon_set),
         molecule="",
@@ -165,8 +163,8 @@ def _from_daemon_set(daemon_set: Json, sight: Sighting, now: datetime) -> Databa
         nodes_active=looking.wanted_pods(daemon_set),
         sources=("warmup",),
         run_id=run_id or None,
-        generation=_text(notes, naming.GENERATION_ANNOTATION) or None,
-        source_version=_text(notes, naming.SOURCE_VERSION_ANNOTATION) or None,
+        generation=text(notes, naming.GENERATION_ANNOTATION) or None,
+        source_version=text(notes, naming.SOURCE_VERSION_ANNOTATION) or None,
     )
     if not run_id or sight.lacks("pods"):
         return row  # not of ours, or its pods were not seen: nobody verified anything that we know of
@@ -179,7 +177,7 @@ def _states(daemon_set: Json, sight: Sighting, now: datetime) -> tuple[NodeState
     silent = {name: now for name, ready in sight.nodes.items() if not ready}
     look = Look(run_id=looking.run_of(daemon_set), now=now, unready=silent)
     states = tuple(read_pod(pod, look) for pod in looking.pods_of(daemon_set, sight.pods, sight.nodes))
-    born = _when(_text(_map(daemon_set, "metadata"), "creationTimestamp")) or now
+    born = moment(text(mapping(daemon_set, "metadata"), "creationTimestamp")) or now
     return (*states, *missing_pods(looking.wanted_pods(daemon_set) - len(states), born, look))
 
 
@@ -216,9 +214,9 @@ def _from_jobs(jobs: Iterable[Json]) -> tuple[DatabaseWarmth, ...]:
 def _from_job(job: Json) -> DatabaseWarmth | None:
     values = _environment(job)
     name = values.get("ELB_DB", "").rstrip("/").rpartition("/")[2]
-    if not name or not _text(_map(job, "metadata"), "name").startswith(_SETUP_JOBS):
+    if not name or not text(mapping(job, "metadata"), "name").startswith(_SETUP_JOBS):
         return None
-    done = _number(_status(job), "succeeded") > 0
+    done = number(_status(job), "succeeded") > 0
     lost = not done and _gave_up(job)
     return DatabaseWarmth(
         name=name,
@@ -232,8 +230,8 @@ def _from_job(job: Json) -> DatabaseWarmth | None:
 
 
 def _gave_up(job: Json) -> bool:
-    conditions = _list(_status(job), "conditions")
-    return any(_text(c, "type") == "Failed" and _text(c, "status") == "True" for c in conditions)
+    conditions = objects(_status(job), "conditions")
+    return any(text(c, "type") == "Failed" and text(c, "status") == "True" for c in conditions)
 
 
 def _added(row: DatabaseWarmth, more: DatabaseWarmth) -> DatabaseWarmth:
@@ -252,50 +250,22 @@ def _job_standing(row: DatabaseWarmth) -> Standing:
 
 
 def _environment(job: Json) -> dict[str, str]:
-    template = _map(_map(_map(job, "spec"), "template"), "spec")
-    entries = (entry for container in _list(template, "containers") for entry in _list(container, "env"))
-    return {_text(entry, "name"): _text(entry, "value") for entry in entries}
+    template = mapping(mapping(mapping(job, "spec"), "template"), "spec")
+    entries = (entry for container in objects(template, "containers") for entry in objects(container, "env"))
+    return {text(entry, "name"): text(entry, "value") for entry in entries}
 
 
 def _database_name(daemon_set: Json) -> str:
     """The exact name; the label is only a key, and all that older DaemonSets have."""
-    metadata = _map(daemon_set, "metadata")
-    path = _text(_map(metadata, "annotations"), naming.DATABASE_ANNOTATION)
-    return path.rpartition("/")[2] or _text(_map(metadata, "labels"), naming.DATABASE_LABEL)
+    metadata = mapping(daemon_set, "metadata")
+    path = text(mapping(metadata, "annotations"), naming.DATABASE_ANNOTATION)
+    return path.rpartition("/")[2] or text(mapping(metadata, "labels"), naming.DATABASE_LABEL)
 
 
 def _searches(namespaces: Iterable[Json]) -> tuple[str, ...]:
-    names = sorted(_text(_map(namespace, "metadata"), "name") for namespace in namespaces)
+    names = sorted(text(mapping(namespace, "metadata"), "name") for namespace in namespaces)
     return tuple(name for name in names if name.startswith(_SEARCH_NAMESPACES))[:MAX_NAMESPACES]
 
 
 def _status(thing: Json | None) -> Json:
-    return _map(thing or {}, "status")
-
-
-def _map(value: Json, key: str) -> Json:
-    found = value.get(key)
-    return cast("Json", found) if isinstance(found, dict) else {}
-
-
-def _list(value: Json, key: str) -> Sequence[Json]:
-    found = value.get(key)
-    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
-
-
-def _text(value: Json, key: str) -> str:
-    found = value.get(key)
-    return found if isinstance(found, str) else ""
-
-
-def _number(value: Json, key: str) -> int:
-    found = value.get(key)
-    return found if isinstance(found, int) and not isinstance(found, bool) else 0
-
-
-def _when(text: str) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return mapping(thing or {}, "status")
