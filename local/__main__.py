@@ -1,6 +1,7 @@
 """`python -m local COMMAND`: the laptop stack, by hand. `make` has a target for each command."""
 
 import argparse
+import re
 import signal
 import sys
 from pathlib import Path
@@ -57,7 +58,9 @@ def _demo(arguments: argparse.Namespace) -> int:
     console.record = arguments.svg is not None
     proven = demo.demo(places())
     if arguments.svg is not None:
-        console.save_svg(str(arguments.svg), title="make demo")
+        drawn = console.export_svg(title="make demo")
+        # Without the web fonts that it would load from elsewhere.
+        arguments.svg.write_text(re.sub(r"@font-face \{.*?\}\s*", "", drawn, flags=re.DOTALL))
     return 0 if proven else 1
 
 

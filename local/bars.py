@@ -14,8 +14,6 @@ from rich.progress import (
     Progress,
     TaskID,
     TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
 )
 
 console = Console(highlight=False, soft_wrap=True)
@@ -35,8 +33,8 @@ class NodeBars:
             BarColumn(bar_width=30),
             TextColumn("{task.percentage:>3.0f} %"),
             DownloadColumn(),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(compact=True),
+            TextColumn("{task.fields[rate]:>10}"),
+            TextColumn("{task.fields[left]:>9}"),
             TextColumn("{task.fields[phase]}"),
             console=console,
             transient=True,  # its last state is printed instead, which a picture can show too

@@ -73,7 +73,8 @@ def demo(places: Places) -> bool:
         _play(up, folders, verdict)
     finally:
         stack.down(places)
-    verdict.check("the stack has ended: no process of it is left", holds=up.is_down)
+    left = up.is_down and stack.all_free(up.wiring.ports)
+    verdict.check("the stack has ended: no process and no port of it is left", holds=left)
     return _tell(verdict, time.monotonic() - began)
 
 
@@ -145,8 +146,8 @@ def _repair(scene: Scene) -> None:
         file.truncate(whole // 2)
     _warm(scene)
     fetched = scene.blobs.since()
-    told = {name: (size(sent.bytes), sorted(sent.files)) for name, sent in fetched.items()}
-    console.print(f"  the blob server sent: {told}")
+    for name, sent in fetched.items():
+        console.print(f"  the blob server sent {name}: {size(sent.bytes)}, {', '.join(sorted(sent.files))}")
     exact = list(fetched) == [node] and fetched[node].files == {TRUNCATED} and fetched[node].bytes == whole
     scene.verdict.check(f"exactly {TRUNCATED} was fetched, exactly by {node}: {size(whole)}", holds=exact)
     whole_again = evidence.digest(volume) == evidence.digest(scene.source / TRUNCATED)

@@ -192,6 +192,11 @@ def _port(name: str, last: int) -> int:
     return int(wanted)
 
 
+def all_free(ports: Ports) -> bool:
+    """Whether nobody listens on any of them."""
+    return all(_free(port) for port in asdict(ports).values())
+
+
 def _free(port: int) -> int:
     """The port if it can be bound, 0 if not; for 0, any free one."""
     with socket.socket() as probe:
