@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 import re
 import socket
 import threading
@@ -23,6 +24,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterator
+
+    Judge = Callable[["Request"], "Fault | None"]
 
 PIECE_BYTES = 64 * 1024
 TOKEN = "a-token-for-storage"
@@ -63,9 +66,6 @@ class Request:
     target: str
 
 
-Judge = "Callable[[Request], Fault | None]"
-
-
 @dataclass(kw_only=True)
 class BlobServer:
     """The server, its blobs, and what it has seen."""
@@ -75,11 +75,12 @@ class BlobServer:
     blobs: dict[str, StoredBlob] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
     served: Counter[str] = field(default_factory=Counter)
-    judge: Callable[[Request], Fault | None] = field(default=lambda _: None)
+    judge: Judge = field(default=lambda _: None)
     """Decides per request whether to misbehave."""
     bytes_per_second: float | None = None
     """Of each answer; None is as fast as possible."""
     tokens_given: int = 0
+    token_seconds: int = 3600
     accepted_token: str = TOKEN
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -144,6 +145,22 @@ class BlobServer:
             "files": files,
             **changes,
         }
+
+
+def sometimes(fault: Fault, *, share: float) -> Judge:
+    """A judge that lets `share` of the reads go wrong, the same ones every time."""
+    chance = random.Random(1)  # noqa: S311 - the same faults every time
+    return lambda request: fault if request.method == "GET" and chance.random() < share else None
+
+
+def always(fault: Fault, *, method: str = "GET", blob: str = "") -> Judge:
+    """A judge that lets all such requests go wrong."""
+    return lambda request: fault if request.method == method and request.blob.startswith(blob) else None
+
+
+def at_first(count: int, fault: Fault) -> Judge:
+    """A judge that relents after `count` requests."""
+    return lambda request: fault if request.number < count else None
 
 
 def _entry(name: str, blob: StoredBlob) -> dict[str, Any]:
@@ -224,7 +241,10 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self.blobs.tokens_given += 1
         body = json.dumps(
-            {"access_token": self.blobs.accepted_token, "expires_on": str(int(time.time()) + 3600)}
+            {
+                "access_token": self.blobs.accepted_token,
+                "expires_on": str(int(time.time()) + self.blobs.token_seconds),
+            }
         )
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))

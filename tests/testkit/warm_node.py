@@ -74,7 +74,11 @@ class WarmNode:
     def look(self, manifest: dict[str, Any], *arguments: str, **environment: str) -> Outcome:
         """Run the agent to its end."""
         process = self.start(manifest, *arguments, **environment)
-        output, _ = process.communicate(timeout=PATIENCE_SECONDS)
+        try:
+            output, _ = process.communicate(timeout=PATIENCE_SECONDS)
+        finally:
+            if process.poll() is None:
+                kill(process)
         return Outcome(exit_code=process.returncode, output=output)
 
     def start(self, manifest: dict[str, Any], *arguments: str, **environment: str) -> subprocess.Popen[str]:
