@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from local.cluster import discovery, podlogs, tables, watching, writing
+from local.cluster import discovery, openapi, podlogs, tables, watching, writing
 from local.cluster.access import Tokens, check_allowed, user_of
 from local.cluster.applying import APPLY_TYPE, Applier
 from local.cluster.deleting import PROPAGATIONS, DeleteOptions, delete
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from local.cluster.store import Store
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+PROTOBUF = "application/vnd.kubernetes.protobuf"
+"""What `kubectl create` sends for some kinds; nothing here decodes it."""
 
 PATCHES: dict[str, Callable[[Json, Any], Json]] = {
     "application/json-patch+json": json_patch,
@@ -87,7 +90,7 @@ async def _healthy(request: Request) -> Response:
 async def _answer(api: Api, http: Request) -> Response:
     user = user_of(api.tokens, http.headers.get("authorization", ""))
     path = http.url.path
-    if http.method == "GET" and (document := discovery.answer(path)):
+    if http.method == "GET" and (document := discovery.answer(path) or openapi.document(path)):
         return JSONResponse(document)
     request = parse_request(http.method, path, dict(http.query_params))
     check_allowed(user, request.verb, request.kind, request.namespace, request.name)
@@ -104,8 +107,11 @@ async def _serve(api: Api, http: Request, request: ApiRequest) -> Response:
         return await podlogs.answer(api.store, api.logs, request)
     if request.verb in {"get", "list", "watch"}:
         return _read(api, request, http.headers.get("accept", ""))
+    media_type = http.headers.get("content-type", "")
+    if PROTOBUF in media_type:
+        raise unsupported_media_type(["application/json", "application/yaml"])
     body = _parse_body(await http.body())
-    return _write(api, request, http.headers.get("content-type", ""), body)
+    return _write(api, request, media_type, body)
 
 
 def _write(api: Api, request: ApiRequest, content_type: str, body: Any) -> Response:

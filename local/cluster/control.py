@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from local.cluster.defaulting import quality_of_service
 from local.cluster.failures import ApiError, bad_request, unauthorized
 from local.cluster.faults import Faults, parse_faults
 from local.cluster.nodestates import new_node, with_readiness
@@ -175,7 +176,7 @@ async def _evict(control: Control, name: str, body: Json) -> Json:
             "reason": "Evicted",
             "message": body.get("message", EVICTED),
             "startTime": pod["status"].get("startTime", timestamp(utc_now())),
-            "qosClass": pod["status"]["qosClass"],
+            "qosClass": quality_of_service(pod),
         }
         control.store.update(PODS, {**pod, "status": status})
     return {"pods": len(pods)}

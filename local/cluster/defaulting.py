@@ -28,17 +28,13 @@ def with_defaults(kind: Kind, item: Json) -> Json:
     return filled
 
 
-def fresh_status(kind: Kind) -> Json | None:
-    """The status that a new object of this kind has."""
+def fresh_status(kind: Kind, item: Json) -> Json | None:
+    """The status that a new object has, whatever it brought along; None where a kind has none of its own."""
+    counts = ("currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady")
     statuses: dict[Kind, Json] = {
         NAMESPACES: {"phase": "Active"},
-        PODS: {"phase": "Pending"},
-        DAEMON_SETS: {
-            "currentNumberScheduled": 0,
-            "numberMisscheduled": 0,
-            "desiredNumberScheduled": 0,
-            "numberReady": 0,
-        },
+        PODS: {"phase": "Pending", "qosClass": quality_of_service(item)},
+        DAEMON_SETS: dict.fromkeys(counts, 0),
         JOBS: {},
     }
     return statuses.get(kind)
@@ -91,9 +87,6 @@ def _pod(item: Json) -> None:
     spec.setdefault("enableServiceLinks", True)
     spec.setdefault("priority", 0)
     spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
-    status = item.setdefault("status", {})
-    status.setdefault("phase", "Pending")
-    status.setdefault("qosClass", quality_of_service(item))
 
 
 def _pod_spec(spec: Json) -> None:

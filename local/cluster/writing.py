@@ -44,10 +44,9 @@ def create(store: Store, place: Place, body: Json) -> Json:
     if kind.namespaced:
         store.get(NAMESPACES, "", place.namespace)
     item = with_defaults(kind, _identified(place, _checked(kind, body)))
-    status = fresh_status(kind)
-    if kind.has_status and status is not None:
-        # A new pod keeps what defaulting put into its status; nobody else may bring one along.
-        item["status"] = item["status"] if kind == PODS else status
+    status = fresh_status(kind, item)
+    if status is not None:
+        item["status"] = status
     if kind in COUNTED_KINDS:
         item["metadata"]["generation"] = 1
     validate(kind, item, None)

@@ -257,9 +257,8 @@ def comparable(state: Json) -> Json:
 
 
 def is_lasting(state: Json) -> bool:
-    """Whether a look every 250 ms sees it: running attempts of this script do not last, nor does the first
-    moment after success, when the failure before is still told.
-    """
+    """Whether a look every 250 ms sees it."""
+    # Attempts are over at once; so is the moment after success when the failure before is still told.
     over_but_remembered = state["exit_code"] == 0 and state["last_exit_code"] is not None
     return state["state"] != "running" and not over_but_remembered
 

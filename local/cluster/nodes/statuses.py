@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from local.cluster.defaulting import quality_of_service
 from local.cluster.objects import Json, condition_of, timestamp
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def pod_status(pod: Json, containers: Mapping[str, Json], now: datetime, *, sand
         "startTime": before.get("startTime") or timestamp(now),
         **({"initContainerStatuses": inits} if inits else {}),
         "containerStatuses": mains,
-        "qosClass": before["qosClass"],
+        "qosClass": quality_of_service(pod),
     }
 
 
