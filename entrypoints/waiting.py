@@ -7,6 +7,7 @@ longer than the budget. The thread ends by the time-outs of its own adapter.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Hashable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -21,12 +22,15 @@ LONGEST_BREAK_SECONDS = 60.0  # what stays unreachable is asked once a minute
 _ASKED_TIMES = 20
 _ASKED_EVERY_SECONDS = 0.25  # with the above 5 s: what takes longer is left to the caller's own retry
 MAX_KEPT = 256  # clusters and accounts remembered; an app serves tens
+# Apart from the loop's own few threads: a frozen cluster holds one until its adapter gives up, and a
+# dozen frozen ones must not keep others from being asked.
+_THREADS = ThreadPoolExecutor(max_workers=32, thread_name_prefix="door")
 
 
 async def within(budget_seconds: float, what: str, call: Callable[[], V]) -> V:
     """Run a blocking call in a thread; raise PassingError when it takes longer than the budget."""
     try:
-        return await asyncio.wait_for(asyncio.to_thread(call), budget_seconds)
+        return await asyncio.wait_for(_in_thread(call), budget_seconds)
     except TimeoutError:
         raise PassingError(f"{what} did not answer within {budget_seconds:g} s") from None
 
@@ -45,14 +49,14 @@ async def eventually(ask: Callable[[], Awaitable[V | None]]) -> V | None:
 class _Flight(Generic[V]):
     """One reading, in the air or landed."""
 
-    task: "asyncio.Task[V]"
+    reading: "asyncio.Future[V]"
     began: float
     landed: float | None = None
     failures: int = 0  # in a row, this one included
 
     @property
     def failed(self) -> bool:
-        return self.task.cancelled() or self.task.exception() is not None
+        return self.reading.cancelled() or self.reading.exception() is not None
 
 
 class SharedReadings(Generic[K, V]):
@@ -75,15 +79,15 @@ class SharedReadings(Generic[K, V]):
         if flight is None or self._is_over(flight):
             flight = self._take_off(key, read, flight)
         left = max(0.0, self._budget_seconds - (self._clock() - flight.began))
-        done, _ = await asyncio.wait({flight.task}, timeout=None if flight.task.done() else left)
+        done, _ = await asyncio.wait({flight.reading}, timeout=None if flight.reading.done() else left)
         if not done:
             raise PassingError(f"{self._what} did not answer within {self._budget_seconds:g} s")
-        return flight.task.result()
+        return flight.reading.result()
 
     def _take_off(self, key: K, read: Callable[[], V], last: _Flight[V] | None) -> _Flight[V]:
-        task = asyncio.get_running_loop().create_task(asyncio.to_thread(read))
-        flight = _Flight(task=task, began=self._clock(), failures=last.failures if last else 0)
-        task.add_done_callback(lambda _: self._land(flight))
+        reading = _in_thread(read)
+        flight = _Flight(reading=reading, began=self._clock(), failures=last.failures if last else 0)
+        reading.add_done_callback(lambda _: self._land(flight))
         self._flights.pop(key, None)
         self._flights[key] = flight
         while len(self._flights) > MAX_KEPT:
@@ -100,3 +104,7 @@ class SharedReadings(Generic[K, V]):
         shared: float = SHARED_SECONDS * 2 ** max(0, min(flight.failures, 10) - 1)
         age = self._clock() - flight.landed
         return age > min(shared, LONGEST_BREAK_SECONDS)
+
+
+def _in_thread(call: Callable[[], V]) -> "asyncio.Future[V]":
+    return asyncio.get_running_loop().run_in_executor(_THREADS, call)

@@ -9,7 +9,7 @@ import azure.durable_functions as df
 import azure.functions as func
 
 from entrypoints import presenting
-from entrypoints.answering import Answer, ShutDoorError, read_body, refused
+from entrypoints.answering import Answer, Json, ShutDoorError, read_body, refused
 from entrypoints.authorising import Gate
 from entrypoints.binding import bind_hub_door
 from entrypoints.claiming import Bid, claim_databases
@@ -21,7 +21,7 @@ from shared.domain.model import Cluster, Mode, WarmupRequest
 from shared.domain.refusals import Refusal
 from shared.domain.requests import RequestDefaults, parse_cluster, parse_database, parse_request, parse_run_id
 from shared.domain.runs import Run
-from shared.domain.warmth import Json, Origin, daemon_set_of, origin_of
+from shared.domain.warmth import Origin, daemon_set_of, origin_of
 from shared.ports import Claims, Monitor, PassingError
 
 RETRY_AFTER = {"Retry-After": "5"}
