@@ -60,6 +60,8 @@ class Host:
     def __init__(self, options: Options) -> None:
         """Take the ports, index the app, restore the hub; no function of the app's runs yet."""
         self._options = options
+        if options.ready_file is not None:
+            options.ready_file.unlink(missing_ok=True)
         self._public, self._rpc = _listen(options.port), _listen(options.rpc_port)
         load_local_settings(options.app_dir)
         _tell_app_where_it_is(self._public)
