@@ -33,12 +33,22 @@ def test_the_readme_is_short() -> None:
 def test_every_setting_is_in_the_readme_and_every_one_there_exists() -> None:
     sample = set(json.loads((ROOT / "local.settings.sample.json").read_text())["Values"])
     table = README[README.index("| setting | default | means |") : README.index("## Where things are")]
-    named = {
-        name for row in table.splitlines() for name in re.findall(r"`([A-Za-z_]{6,})`", row.split("|")[1])
-    }
+    cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    named = set(re.findall(r"`(\w+)`", " ".join(cells)))
 
     assert sample - PLATFORM <= named
-    assert named - {"AzureWebJobsStorage__accountName"} <= sample
+    assert named <= sample
+
+
+def test_every_route_is_in_the_readme_and_every_one_there_exists() -> None:
+    bound = {
+        found
+        for file in (ROOT / "entrypoints").glob("*.py")
+        for found in re.findall(r'bind_(?:hub_)?door\(\s*\w+, "([^"]+)"', file.read_text())
+    }
+    table = README[README.index("| route | does |") : README.index("## Deploy")]
+
+    assert bound == set(re.findall(r"`((?:GET|POST) [^`]+)`", table))
 
 
 @pytest.mark.parametrize("kind", Kind)
