@@ -143,6 +143,35 @@ def test_claims_out_of_reach_are_503_and_start_nothing(doors: Doors, cluster: st
     assert doors.start(smallest(cluster), "unlucky").status == 202
 
 
+def test_a_terminated_runs_claim_is_taken_over(doors: Doors, cluster: str) -> None:
+    doors.world(nodes={"node0": "copying"})
+    first = doors.start(smallest(cluster)).json["instance_id"]
+    doors.until_phase(first, "warming_up")
+    doors.host.ask("POST", f"/instances/{first}/terminate?reason=enough")
+    doors.until_over(first)
+
+    second = doors.start(smallest(cluster))
+
+    assert second.status == 202
+    assert "already_running" not in second.json
+
+
+def test_a_claim_whose_run_is_unheard_of_counts_while_it_is_young(doors: Doors, cluster: str) -> None:
+    doors.world(nodes={"node0": "copying"})
+    first = doors.start(smallest(cluster)).json["instance_id"]
+    doors.until_phase(first, "warming_up")
+    doors.host.ask("POST", f"/instances/{first}/terminate?reason=enough")
+    doors.until_over(first)
+    doors.host.ask("DELETE", f"/instances/{first}")
+
+    young = doors.start(smallest(cluster))
+    doors.world(seconds_ahead=600)
+    old = doors.start(smallest(cluster))
+
+    assert (young.status, old.status) == (503, 202)
+    assert first in young.json["error"]
+
+
 def test_a_cancelled_run_ends_within_one_look(doors: Doors, cluster: str) -> None:
     doors.world(nodes={"node0": "copying"})
     run_id = doors.start(smallest(cluster)).json["instance_id"]
