@@ -9,6 +9,7 @@ from threading import Lock
 from typing import Any, TypeVar
 
 from azure.core.credentials import TokenCredential
+from azure.core.pipeline.policies import RetryPolicy
 from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
 from azure.mgmt.authorization import AuthorizationManagementClient
 from azure.mgmt.containerservice import ContainerServiceClient
@@ -23,7 +24,7 @@ CONNECT_SECONDS = 5
 READ_SECONDS = 20
 RETRIES = 2  # three tries: what does not pass in these is the orchestrator's to wait for
 _FIRST_PAUSE_SECONDS = 1
-_WHOLE_CALL_SECONDS = 60  # a Retry-After of minutes is waited for by a durable timer, not by a thread
+_LONGEST_PAUSE_SECONDS = 10  # longer ones are waited for by a durable timer, not by a thread
 
 Client = TypeVar("Client")
 
@@ -66,9 +67,7 @@ class AzureClients:
             subscription_id,
             base_url=endpoint,
             credential_scopes=[f"{endpoint}/.default"],
-            retry_total=RETRIES,
-            retry_backoff_factor=_FIRST_PAUSE_SECONDS,
-            timeout=_WHOLE_CALL_SECONDS,
+            retry_policy=_BoundedRetries(retry_total=RETRIES, retry_backoff_factor=_FIRST_PAUSE_SECONDS),
             **self._transport(),
         )
 
@@ -89,8 +88,8 @@ class AzureClients:
     def _identity(self) -> TokenCredential:
         """A named identity is that and no other; without one, the app's own or a developer's sign-in."""
         if self._settings.client_id is not None:
-            return ManagedIdentityCredential(client_id=self._settings.client_id)
-        return DefaultAzureCredential(authority=self._settings.authority_host)
+            return ManagedIdentityCredential(client_id=self._settings.client_id, **self._transport())
+        return DefaultAzureCredential(authority=self._settings.authority_host, **self._transport())
 
     def _transport(self) -> dict[str, Any]:
         bundle = self._settings.ca_bundle
@@ -107,3 +106,11 @@ class AzureClients:
             with self._lock:
                 made = self._made.setdefault((kind, key), fresh)
         return made
+
+
+class _BoundedRetries(RetryPolicy[Any, Any]):
+    """ARM may ask for a pause of minutes: then its answer goes up as it is."""
+
+    def is_retry(self, settings: dict[str, Any], response: Any) -> bool:
+        asked = self.get_retry_after(response) or 0
+        return asked <= _LONGEST_PAUSE_SECONDS and super().is_retry(settings, response)

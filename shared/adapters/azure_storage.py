@@ -40,7 +40,9 @@ class AzureStorageAccounts:
                 found = search(query)
         except RefusedError as refused:
             return refused.refusal
-        return _account(found) if found is not None else _absent(query)
+        if found is None:
+            return _absent(query)
+        return _account(found) if found.primary_endpoints.blob else _without_blobs(query)
 
     def network(self, account: Account) -> NetworkState:
         """Read the switch and the rules, to be kept as they are."""
@@ -151,6 +153,14 @@ def _absent(query: AccountQuery) -> Refusal:
         reason=Reason.ACCOUNT_NOT_FOUND,
         message=f"storage account {query.name!r} is not in {where} {query.subscription_id}",
         remedy="check its name, or send storage_resource_group and the subscription that holds it",
+    )
+
+
+def _without_blobs(query: AccountQuery) -> Refusal:
+    return Refusal(
+        reason=Reason.ACCOUNT_NOT_FOUND,
+        message=f"storage account {query.name!r} has no blob endpoint",
+        remedy="name the account that holds the databases",
     )
 
 

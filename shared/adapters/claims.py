@@ -21,14 +21,13 @@ class BlobClaims:
     def take(self, claim: Claim, over: Claim | None) -> bool:
         """Write it where there is none, or over exactly `over`; taking what one holds already succeeds."""
         name = claim_name(claim.cluster, claim.database)
-        if over is None and self._documents.create(name, claim):
-            return True
-        found = self._read(claim.cluster, claim.database)
+        found = None if over is None else self._read(claim.cluster, claim.database)
         if found is None:
-            return self._documents.create(name, claim)
-        if found.value == claim:
-            return True  # written by an earlier try whose answer was lost
-        return over is not None and found.value == over and self._documents.replace(name, claim, found.etag)
+            won = self._documents.create(name, claim)
+        else:
+            won = found.value == over and self._documents.replace(name, claim, found.etag)
+        # An earlier try may have won, and its answer been lost.
+        return won or self.read(claim.cluster, claim.database) == claim
 
     def read(self, cluster: Cluster, database: Database) -> Claim | None:
         """Who holds it."""

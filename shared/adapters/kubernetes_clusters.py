@@ -215,12 +215,14 @@ def _may_not(cluster: Cluster, verb: str, fault: Fault) -> Refusal:
             message=f"a policy of cluster {cluster.name!r} forbids the warm-up's pods ({fault})",
             remedy="exempt namespace default from the policy on hostPath; AKS Automatic cannot be warmed",
         )
+    by_role = (
+        'az role assignment create --role "Azure Kubernetes Service RBAC Writer" '
+        "--assignee-principal-type ServicePrincipal --assignee-object-id <the app's identity> "
+        f"--scope {arm_id(cluster)}"
+    )
+    by_hand = f"kubectl -n {naming.NAMESPACE} delete daemonset -l {naming.SELECTOR}, then start again"
     return Refusal(
         reason=Reason.CLUSTER_FORBIDDEN,
         message=f"the API server of {cluster.name!r} refused to {verb} ({fault})",
-        remedy=(
-            'az role assignment create --role "Azure Kubernetes Service RBAC Writer" '
-            "--assignee-principal-type ServicePrincipal --assignee-object-id <the app's identity> "
-            f"--scope {arm_id(cluster)}"
-        ),
+        remedy=by_role if fault.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN) else by_hand,
     )

@@ -68,8 +68,15 @@ class KubernetesSessions:
         return _send(self._client(cluster), ask)
 
     def read(self, cluster: Cluster, ask: Ask) -> Json:
-        """An object."""
-        return cast("Json", json.loads(self.send(cluster, ask)))
+        """An object; whoever answers anything else stands in the API server's place, for now."""
+        text = self.send(cluster, ask)
+        try:
+            answer = json.loads(text)
+        except (ValueError, RecursionError):
+            answer = None
+        if not isinstance(answer, dict):
+            raise ApiException(status=HTTPStatus.BAD_GATEWAY, reason="the answer was no JSON object")
+        return answer
 
     def items(self, cluster: Cluster, path: str, query: Query = ()) -> list[Json]:
         """A whole list, page by page; begun once more where it grew too old between two pages."""

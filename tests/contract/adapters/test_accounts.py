@@ -13,7 +13,7 @@ from shared.domain.model import Account
 from shared.domain.refusals import Reason, Refusal
 from shared.domain.runs import AccountQuery
 from shared.ports import PassingError
-from shared.settings import AccessMode, AccessSettings
+from shared.settings import AccessMode, AccessSettings, AzureSettings
 
 SUBNET = (
     f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg/providers/Microsoft.Network/virtualNetworks/v/subnets/s"
@@ -138,3 +138,21 @@ def test_a_lost_answer_is_no_lost_account(
     azure.fault(area="arm", kind="reset", count=1)
 
     assert accounts.network(account).public_network_access == "Disabled"
+
+
+def test_a_pause_of_minutes_is_not_waited_for_in_a_thread(
+    azure: LaptopAzure, accounts: AzureStorageAccounts, account: Account
+) -> None:
+    azure.fault(area="arm", kind="status", status=429, retry_after_seconds=3_600)
+    asked = len(azure.log("arm"))
+
+    with pytest.raises(PassingError, match="429"):
+        accounts.network(account)
+    assert len(azure.log("arm")) == asked + 1
+
+
+def test_without_a_named_identity_the_apps_own_signs_in(azure_settings: AzureSettings) -> None:
+    nameless = AzureClients(replace(azure_settings, client_id=None))
+    access = AccessSettings(mode=AccessMode.NONE, subnet_id=None, container="blast-db")
+
+    assert isinstance(AzureStorageAccounts(nameless, access).find(QUERY), Account)

@@ -65,6 +65,8 @@ def test_taking_again_what_one_holds_succeeds(documents: Documents, azure: Lapto
 
     assert claims.take(claim("run-1"), over=None)
     assert claims.take(claim("run-1"), over=None)
+    azure.fault(area="blob", kind="lost_reply", method="PUT", path="claims/", count=1)
+    assert claims.take(claim("run-2"), over=claim("run-1"))
 
 
 def test_a_run_drops_what_it_holds_and_nothing_of_others(documents: Documents) -> None:
