@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _parse(arguments: list[str]) -> ClusterOptions:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m local.cluster", description=__doc__)
     parser.add_argument("--root", type=Path, required=True, help="state, logs and the nodes' folders")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
@@ -46,7 +46,11 @@ def _parse(arguments: list[str]) -> ClusterOptions:
     parser.add_argument(
         "--control", action="store_true", help="serve /control/ (see local/cluster/control.py)"
     )
-    found = parser.parse_args(arguments)
+    return parser
+
+
+def _parse(arguments: list[str]) -> ClusterOptions:
+    found = _parser().parse_args(arguments)
     root = found.root.resolve()
     return ClusterOptions(
         root=root,

@@ -18,7 +18,7 @@ from local.cluster.failures import forbidden, unauthorized
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from local.cluster.resources import Kind
+    from local.cluster.requests import ApiRequest
 
 READING = frozenset({"get", "list", "watch"})
 
@@ -53,14 +53,15 @@ def user_of(tokens: Tokens, authorization: str) -> str:
     raise unauthorized()
 
 
-def check_allowed(user: str, verb: str, kind: Kind, namespace: str, name: str) -> None:
+def check_allowed(user: str, request: ApiRequest) -> None:
     """Raise 403, worded as RBAC words it, unless the user may do this."""
-    if user == "admin" or verb in READING:
+    if user == "admin" or request.verb in READING:
         return
-    where = f' in the namespace "{namespace}"' if namespace else " at the cluster scope"
+    kind, name = request.kind, request.name
+    where = f' in the namespace "{request.namespace}"' if request.namespace else " at the cluster scope"
     named = f' "{name}"' if name else ""
     message = (
-        f'{kind.qualified}{named} is forbidden: User "{user}" cannot {verb} resource "{kind.plural}" '
+        f'{kind.qualified}{named} is forbidden: User "{user}" cannot {request.verb} resource "{kind.plural}" '
         f'in API group "{kind.group}"{where}'
     )
     raise forbidden(kind, name, message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from local.cluster import discovery, openapi, podlogs, tables, watching, writing
 from local.cluster.access import Tokens, check_allowed, user_of
 from local.cluster.applying import APPLY_TYPE, Applier
 from local.cluster.deleting import PROPAGATIONS, DeleteOptions, delete
-from local.cluster.failures import ApiError, bad_request, unsupported_media_type
+from local.cluster.failures import ApiError, bad_request, internal_error, unsupported_media_type
 from local.cluster.faults import Faults, LostReply, suffer
 from local.cluster.paging import Pages
 from local.cluster.patching import json_patch, merge_patch, strategic_patch
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from local.cluster.store import Store
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+logger = logging.getLogger(__name__)
 
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 """What `kubectl create` sends for some kinds; nothing here decodes it."""
@@ -66,6 +69,10 @@ def api_routes(api: Api) -> list[Route]:
             return await _answer(api, request)
         except ApiError as error:
             return JSONResponse(error.body, error.code, headers=_retry_headers(error))
+        except Exception:
+            # As the real server: one request fails, aloud, and the others go on.
+            logger.exception("%s %s failed for a reason of ours", request.method, request.url.path)
+            return JSONResponse(internal_error().body, HTTPStatus.INTERNAL_SERVER_ERROR)
 
     return [
         *(Route(path, _healthy, methods=["GET"]) for path in ("/healthz", "/readyz", "/livez")),
@@ -93,7 +100,7 @@ async def _answer(api: Api, http: Request) -> Response:
     if http.method == "GET" and (document := discovery.answer(path) or openapi.document(path)):
         return JSONResponse(document)
     request = parse_request(http.method, path, dict(http.query_params))
-    check_allowed(user, request.verb, request.kind, request.namespace, request.name)
+    check_allowed(user, request)
     fault = api.faults.pick(request)
     if fault is None:
         return await _serve(api, http, request)

@@ -30,14 +30,9 @@ def with_defaults(kind: Kind, item: Json) -> Json:
 
 def fresh_status(kind: Kind, item: Json) -> Json | None:
     """The status that a new object has, whatever it brought along; None where a kind has none of its own."""
-    counts = ("currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady")
-    statuses: dict[Kind, Json] = {
-        NAMESPACES: {"phase": "Active"},
-        PODS: {"phase": "Pending", "qosClass": quality_of_service(item)},
-        DAEMON_SETS: dict.fromkeys(counts, 0),
-        JOBS: {},
-    }
-    return statuses.get(kind)
+    if kind == PODS:
+        return {"phase": "Pending", "qosClass": quality_of_service(item)}
+    return copy.deepcopy(_FRESH_STATUSES.get(kind))
 
 
 def quality_of_service(pod: Json) -> str:
@@ -136,6 +131,17 @@ def _secret(item: Json) -> None:
     if encoded:
         item["data"] = {**(item.get("data") or {}), **encoded}
 
+
+_FRESH_STATUSES: dict[Kind, Json] = {
+    NAMESPACES: {"phase": "Active"},
+    DAEMON_SETS: {
+        "currentNumberScheduled": 0,
+        "numberMisscheduled": 0,
+        "desiredNumberScheduled": 0,
+        "numberReady": 0,
+    },
+    JOBS: {},
+}
 
 _DEFAULTS: dict[Kind, Callable[[Json], None]] = {
     NAMESPACES: _namespace,

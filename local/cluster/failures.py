@@ -124,6 +124,12 @@ def method_not_allowed() -> ApiError:
     return ApiError(HTTPStatus.METHOD_NOT_ALLOWED, "MethodNotAllowed", message, {})
 
 
+def internal_error() -> ApiError:
+    """A fault of this server; its log has the traceback."""
+    message = "Internal error occurred: the cluster's standard error says more"
+    return ApiError(HTTPStatus.INTERNAL_SERVER_ERROR, "InternalError", message)
+
+
 def unsupported_media_type(accepted: Sequence[str]) -> ApiError:
     """A body of a type that this method does not take."""
     message = (

@@ -93,6 +93,14 @@ def _container_causes(field: str, container: Json, volumes: dict[str, Json]) -> 
     yield from _resource_causes(f"{field}.resources", container.get("resources") or {})
 
 
+def _sidecar_causes(field: str, inits: Sequence[Json]) -> Iterator[Cause]:
+    for index, container in enumerate(inits):
+        if "restartPolicy" in container:
+            why = "Forbidden: sidecar containers are not imitated by this cluster"
+            path = f"{field}.initContainers[{index}].restartPolicy"
+            yield Cause(field=path, message=why, reason="FieldValueForbidden")
+
+
 def _resource_causes(field: str, resources: Json) -> Iterator[Cause]:
     requests, limits = resources.get("requests") or {}, resources.get("limits") or {}
     for name, amount in [*requests.items(), *limits.items()]:

@@ -37,7 +37,7 @@ async def guard(pid: int, limit_bytes: int) -> bool:
     Runs until then, or until it is cancelled.
     """
     while True:
-        sizes = {child: _resident_bytes(child) for child in descendants_of(pid)}
+        sizes = {child: _anonymous_bytes(child) for child in descendants_of(pid)}
         if sum(sizes.values()) > limit_bytes:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(max(sizes, key=lambda child: sizes[child]), signal.SIGKILL)
@@ -45,9 +45,10 @@ async def guard(pid: int, limit_bytes: int) -> bool:
         await asyncio.sleep(LOOK_SECONDS)
 
 
-def _resident_bytes(pid: int) -> int:
+def _anonymous_bytes(pid: int) -> int:
+    # Pages of mapped files do not count: a cgroup gives those back before it kills.
     try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        _, resident, shared, *_ = Path(f"/proc/{pid}/statm").read_text().split()
     except OSError:
         return 0
-    return pages * os.sysconf("SC_PAGE_SIZE")
+    return (int(resident) - int(shared)) * os.sysconf("SC_PAGE_SIZE")
