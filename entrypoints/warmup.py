@@ -1,5 +1,6 @@
 """The doors that change something: start, cancel, release."""
 
+import logging
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -21,12 +22,14 @@ from shared.domain.model import Cluster, Mode, WarmupRequest
 from shared.domain.refusals import Refusal
 from shared.domain.requests import RequestDefaults, parse_cluster, parse_database, parse_request, parse_run_id
 from shared.domain.runs import Run
+from shared.domain.status import database_names
 from shared.domain.warmth import Origin, daemon_set_of, origin_of
 from shared.ports import Claims, Monitor, PassingError
 
 RETRY_AFTER = {"Retry-After": "5"}
 _MAX_NONCE = 256
 _CLUSTER_BUDGET_SECONDS = 10.0
+_logger = logging.getLogger("warmup.doors")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +80,7 @@ async def cancel_warmup(req: func.HttpRequest, hub: TaskHub, ports: WarmupPorts)
     )
     if not any(marked):
         raise ShutDoorError(409, f"run {run_id} holds nothing that could be given up; it ends by itself")
+    _logger.info("warm-up cancelled: run_id=%s by=%s", run_id, caller.object_id)
     return Answer(status=202, body={"instance_id": run_id, "status": "cancelling"}, headers=RETRY_AFTER)
 
 
@@ -113,6 +117,14 @@ async def _begin(request: WarmupRequest, nonce: str, hub: TaskHub, ports: Warmup
         if isinstance(verdict, HeldBy):
             return await _already_running(verdict.run_id, request, hub)
     await hub.start(run_id, Run(request=request))
+    _logger.info(
+        "warm-up started: run_id=%s cluster=%s databases=%s mode=%s by=%s",
+        run_id,
+        request.cluster.name,
+        database_names(request),
+        request.mode.value,
+        request.requested_by,
+    )
     return _queued(run_id, request)
 
 
