@@ -81,13 +81,19 @@ def parse_settings(environ: Mapping[str, str]) -> Settings:
         BadManifest: a required variable is missing, or one has no meaning.
     """
     ceiling = _number(environ, "WARMUP_MAX_MBPS", 0)
+    engine = _one_of(environ, "WARMUP_ENGINE", get_args(EngineName))
+    if engine == "azcopy" and environ.get("WARMUP_SAS_FILE"):
+        raise BadManifest(
+            "WARMUP_ENGINE is azcopy, which would show the SAS of WARMUP_SAS_FILE to the whole node",
+            remedy="use the engine ranged with a SAS",
+        )
     return Settings(
         run_id=environ.get("WARMUP_RUN_ID", "by-hand"),
         mode=cast("Mode", _one_of(environ, "WARMUP_MODE", get_args(Mode))),
         manifest=Path(environ.get("WARMUP_MANIFEST", "/opt/warmup/manifest.json")),
         directory=Path(environ.get("WARMUP_DIRECTORY", "/workspace/blast")),
         endpoint=parse_endpoint(_required(environ, "WARMUP_BLOB_ENDPOINT")),
-        engine=cast("EngineName", _one_of(environ, "WARMUP_ENGINE", get_args(EngineName))),
+        engine=cast("EngineName", engine),
         ceiling_bytes_per_second=ceiling * 1e6 if ceiling else None,
         start_jitter_seconds=_number(environ, "WARMUP_START_JITTER_SECONDS", 0),
         deadline_seconds=_number(environ, "WARMUP_DEADLINE_SECONDS", DEFAULT_DEADLINE_SECONDS),

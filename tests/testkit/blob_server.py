@@ -31,6 +31,8 @@ PIECE_BYTES = 64 * 1024
 TOKEN = "a-token-for-storage"
 IDENTITY_HEADER = "the-identity-header"
 CONTAINER = "blast-db"
+# Programs differ in the slash.
+STORAGE = (["https://storage.azure.com"], ["https://storage.azure.com/"])
 MODIFIED = "2026-05-26T01:05:01Z"
 
 
@@ -236,7 +238,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _give_token(self) -> None:
         resource = parse_qs(urlsplit(self.path).query).get("resource")
-        if self.headers["X-IDENTITY-HEADER"] != IDENTITY_HEADER or resource != ["https://storage.azure.com/"]:
+        if self.headers["X-IDENTITY-HEADER"] != IDENTITY_HEADER or resource not in STORAGE:
             self._refuse(400, "bad_request", {})
             return
         self.blobs.tokens_given += 1

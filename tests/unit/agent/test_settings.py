@@ -42,6 +42,11 @@ def test_a_senseless_value_is_refused_by_name(name: str, value: str) -> None:
         parse_settings({**ENDPOINT, name: value})
 
 
+def test_azcopy_is_never_given_a_sas() -> None:
+    with pytest.raises(BadManifest, match="to the whole node"):
+        parse_settings({**ENDPOINT, "WARMUP_ENGINE": "azcopy", "WARMUP_SAS_FILE": "/sas"})
+
+
 def test_an_endpoint_may_have_a_path_and_a_port() -> None:
     endpoint = parse_endpoint("https://127.0.0.1:10443/acct/")
 

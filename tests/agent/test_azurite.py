@@ -1,0 +1,119 @@
+"""Both engines against Azurite over TLS with a bearer token, as on a node in Azure."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from testkit.azurite import Azurite, azurite, token
+from testkit.blob_server import CONTAINER
+from testkit.warm_node import kill, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from testkit.blob_server import BlobServer
+    from testkit.warm_node import WarmNode
+
+pytestmark = pytest.mark.stack
+AZCOPY = Path(__file__).parents[2] / "local/npm/node_modules/@azure-tools/azcopy-linux/dist/bin"
+VOLUME_BYTES = 20_000_000
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
+    with azurite(tmp_path_factory.mktemp("azurite")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def source() -> dict[str, bytes]:
+    chance = random.Random(1)  # noqa: S311 - the same bytes every time
+    small = {f"nt.{number:02}.nin": chance.randbytes(50_000) for number in range(3)}
+    large = {f"nt.{number:02}.nsq": chance.randbytes(VOLUME_BYTES) for number in range(3)}
+    return {**small, **large, "nt.nto": b""}
+
+
+@pytest.fixture(scope="module")
+def manifest(account: Azurite, source: dict[str, bytes]) -> dict[str, Any]:
+    files = [account.put(f"nt/{name}", content) for name, content in source.items()]
+    return {
+        "schema": 1,
+        "database": "nt",
+        "container": CONTAINER,
+        "source_version": None,
+        "generation": "first",
+        "molecule": "nucl",
+        "bytes": sum(file["size"] for file in files),
+        "files": files,
+    }
+
+
+@pytest.fixture
+def node_of_account(node: WarmNode, server: BlobServer, account: Azurite, tmp_path: Path) -> WarmNode:
+    server.accepted_token = token()
+    program = tmp_path / "bin" / "azcopy"
+    program.parent.mkdir()
+    program.symlink_to(AZCOPY / "azcopy_linux_amd64")
+    node.environment = {
+        "WARMUP_BLOB_ENDPOINT": account.endpoint,
+        "SSL_CERT_FILE": str(account.certificate),
+        "PATH": f"{program.parent}:/usr/bin:/bin",
+        "HOME": str(tmp_path),
+    }
+    return node
+
+
+@pytest.mark.parametrize("engine", ["ranged", "azcopy"])
+def test_every_byte_arrives_and_a_second_look_fetches_none(
+    node_of_account: WarmNode, manifest: dict[str, Any], source: dict[str, bytes], engine: str
+) -> None:
+    first = node_of_account.look(manifest, WARMUP_ENGINE=engine)
+    second = node_of_account.look(manifest, WARMUP_ENGINE=engine)
+
+    assert (first.exit_code, second.exit_code) == (0, 0)
+    assert node_of_account.files() == source
+    assert first.last["bytes_fetched"] == manifest["bytes"]
+    assert second.last["bytes_fetched"] == 0
+    assert first.last["engine"] == engine
+
+
+def test_both_engines_bring_the_same_digest(node_of_account: WarmNode, manifest: dict[str, Any]) -> None:
+    digests = set()
+    for engine in ("ranged", "azcopy"):
+        digests.add(node_of_account.look(manifest, WARMUP_ENGINE=engine).last["digest"])
+        node_of_account.look(manifest, "--release")
+
+    assert len(digests) == 1
+
+
+def test_an_engine_takes_over_where_the_other_was_killed(
+    node_of_account: WarmNode, manifest: dict[str, Any], source: dict[str, bytes]
+) -> None:
+    staging = node_of_account.private("nt") / "staging"
+    process = node_of_account.start(manifest, WARMUP_MAX_MBPS="20")
+    wait_until(lambda: staging.is_dir() and any(staging.iterdir()))
+    kill(process)
+
+    outcome = node_of_account.look(manifest, WARMUP_ENGINE="azcopy")
+
+    assert outcome.exit_code == 0
+    assert node_of_account.files() == source
+
+
+def test_a_certificate_of_nobody_known_ends_the_look_at_once(
+    node_of_account: WarmNode, manifest: dict[str, Any]
+) -> None:
+    outcome = node_of_account.look(manifest, SSL_CERT_FILE="")
+
+    assert (outcome.exit_code, outcome.error["kind"]) == (24, "network")
+    assert "SSL_CERT_FILE" in outcome.error["remedy"]
+
+
+def test_azcopy_that_is_not_there_is_said(node_of_account: WarmNode, manifest: dict[str, Any]) -> None:
+    outcome = node_of_account.look(manifest, WARMUP_ENGINE="azcopy", PATH="/usr/bin:/bin")
+
+    assert outcome.exit_code == 1
+    assert "azcopy is not installed" in outcome.error["message"]
