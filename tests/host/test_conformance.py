@@ -5,20 +5,18 @@ its key order and values. What may differ is listed in TOLERATED with its reason
 may; a tolerance that is no longer needed fails too.
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from testkit.hosting import RunningHost, Starter
-from testkit.recordings import Exchange, ask_again, differences, load, plain, recorded, seen
+from testkit.interviewing import Interview, Tolerances
+from testkit.recordings import load
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "durable" / "exchanges.jsonl"
 RECORDED_APP = Path(__file__).parent / "recorded_app"
 
-# Scenario → (path of keys into the answer, why it differs).
-TOLERATED: dict[str, tuple[tuple[str, ...], str]] = {
+TOLERATED: Tolerances = {
     "raise_bad_json": (("body", "ExceptionMessage"), "Newtonsoft's wording of a syntax error"),
     "raise_empty": (("body", "ExceptionMessage"), "Newtonsoft's wording of a syntax error"),
     "start_bad_json": (("body", "ExceptionMessage"), "Newtonsoft's wording of a syntax error"),
@@ -30,89 +28,6 @@ TOLERATED: dict[str, tuple[tuple[str, ...], str]] = {
 }
 
 
-class Interview:
-    """Puts recorded questions to a host and compares its answers."""
-
-    def __init__(self, host: RunningHost, recording: dict[str, list[Exchange]]) -> None:
-        self.host = host
-        self._recording = recording
-
-    def ask(self, *scenarios: str) -> None:
-        """Ask all questions of these scenarios in their order."""
-        for scenario in scenarios:
-            for exchange in self._recording[scenario]:
-                self.compare(exchange)
-
-    def ask_one(self, scenario: str, number: int) -> None:
-        """Ask one question of a scenario that has several."""
-        self.compare(self._recording[scenario][number])
-
-    def compare(self, exchange: Exchange) -> None:
-        """Ask and compare, but for what is tolerated."""
-        expected, answer = recorded(exchange), seen(ask_again(self.host, exchange))
-        if exchange.scenario in TOLERATED:
-            keys, _reason = TOLERATED[exchange.scenario]
-            assert _take(answer, keys) != _take(expected, keys), f"{exchange.scenario}: needs no tolerance"
-        for one in (expected, answer):
-            _sort_parallel(one)
-        assert not (lines := differences(expected, answer)), "\n".join([exchange.path, *lines])
-
-    def ask_outcome(self, scenario: str, instance_id: str) -> None:
-        """Compare how a run ended: where ids of their own or timing make the rest differ."""
-        (exchange,) = self._recording[scenario]
-        expected, found = recorded(exchange)["body"], plain(self.host.until(instance_id))
-        for key in ("runtimeStatus", "customStatus", "output"):
-            assert found[key] == expected[key], scenario
-
-    def begin(self, name: str, instance_id: str, payload: object = None, until: str = "Running") -> None:
-        """Start an orchestration as the recordings did, and wait for its status."""
-        self.host.start(name, payload, instance_id)
-        self.host.until(instance_id, until)
-
-    def event(self, instance_id: str, name: str, payload: object) -> None:
-        """Raise an event and wait until it is in the history."""
-        before = self._events(instance_id)
-        self.host.raise_event(instance_id, name, payload)
-        self.host.until_true(lambda: self._events(instance_id), lambda count: count != before)
-
-    def until_history(self, instance_id: str, *kinds: str) -> None:
-        """Wait until the history has come to this."""
-        self.host.until_true(
-            lambda: [e["EventType"] for e in self._history(instance_id)], lambda seen: seen == list(kinds)
-        )
-
-    def until_custom_status(self, instance_id: str) -> None:
-        """Wait until the instance shows a custom status."""
-        self.host.until_true(lambda: self.host.status(instance_id)["customStatus"], bool)
-
-    def _history(self, instance_id: str) -> list[dict[str, Any]]:
-        events: list[dict[str, Any]] = self.host.status(instance_id, "?showHistory=true").get(
-            "historyEvents", []
-        )
-        return events
-
-    def _events(self, instance_id: str) -> tuple[object, int]:
-        history = self._history(instance_id)
-        return history and history[0]["Timestamp"], sum(e["EventType"] == "EventRaised" for e in history)
-
-
-def _take(answer: dict[str, Any], keys: tuple[str, ...]) -> Any:
-    *path, last = keys
-    for key in path:
-        answer = answer[key]
-    return answer.pop(last)
-
-
-def _sort_parallel(answer: dict[str, Any]) -> None:
-    """Put activities that ran side by side into one order: they end in any."""
-    if isinstance(answer["body"], dict) and "historyEvents" in answer["body"]:
-        events = answer["body"]["historyEvents"]
-        done = sorted((e for e in events if e["EventType"] == "TaskCompleted"), key=json.dumps)
-        answer["body"]["historyEvents"] = [
-            done.pop(0) if e["EventType"] == "TaskCompleted" else e for e in events
-        ]
-
-
 @pytest.fixture(scope="module")
 def recorded_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHost]:
     starter = Starter(tmp_path_factory.mktemp("recorded"))
@@ -122,7 +37,7 @@ def recorded_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningH
 
 @pytest.fixture(scope="module")
 def interview(recorded_host: RunningHost) -> Interview:
-    return Interview(recorded_host, load(GOLDEN))
+    return Interview(recorded_host, load(GOLDEN), TOLERATED)
 
 
 def test_starts_answer_with_links(interview: Interview) -> None:
