@@ -1,0 +1,166 @@
+"""What lists of Kubernetes objects say together."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from testkit.builders import state
+
+from shared.domain import looking, naming
+from shared.domain.causes import Kind, cause_of
+from shared.domain.observing import NodeStanding, NodeState
+
+NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
+DAEMONSET: dict[str, Any] = {
+    "metadata": {"name": "warmup-nt", "uid": "ds-1", "generation": 3},
+    "spec": {"template": {"metadata": {"annotations": {naming.RUN_ANNOTATION: "run-1"}}}},
+    "status": {"observedGeneration": 3, "desiredNumberScheduled": 2},
+}
+
+
+def pod(name: str, node: str | None, born: int = 0, **metadata: Any) -> dict[str, Any]:
+    owner = {"uid": metadata.pop("owner", "ds-1"), "controller": True}
+    stamp = (NOON + timedelta(seconds=born)).isoformat()
+    return {
+        "metadata": {
+            "name": name,
+            "uid": f"uid-{name}",
+            "creationTimestamp": stamp,
+            "ownerReferences": [owner],
+            **metadata,
+        },
+        "spec": {} if node is None else {"nodeName": node},
+    }
+
+
+def chosen(*pods: dict[str, Any], nodes: tuple[str, ...] = ("n1", "n2")) -> list[str]:
+    return [looking.name_of(each) for each in looking.pods_of(DAEMONSET, pods, dict.fromkeys(nodes, True))]
+
+
+def event(**changes: Any) -> dict[str, Any]:
+    return {
+        "reason": "FailedCreate",
+        "message": 'Error creating: pods "warmup-nt-x" is forbidden: violates PodSecurity "baseline:latest"',
+        "involvedObject": {"uid": "ds-1"},
+        "lastTimestamp": NOON.isoformat(),
+        **changes,
+    }
+
+
+def test_pods_of_other_owners_do_not_count() -> None:
+    assert chosen(pod("mine", "n1"), pod("other", "n2", owner="ds-2")) == ["mine"]
+
+
+def test_of_two_pods_on_a_node_the_newer_counts() -> None:
+    assert chosen(pod("new", "n1", born=9), pod("old", "n1", born=1)) == ["new"]
+
+
+def test_a_leaving_pod_counts_only_for_want_of_another() -> None:
+    leaving = pod("leaving", "n1", born=9, deletionTimestamp=NOON.isoformat())
+
+    assert chosen(leaving) == ["leaving"]
+    assert chosen(leaving, pod("stays", "n1", born=1)) == ["stays"]
+
+
+def test_pods_of_a_node_that_left_are_dropped_and_unbound_ones_kept() -> None:
+    assert chosen(pod("gone", "n9"), pod("unbound", None), pod("unbound-2", None)) == ["unbound", "unbound-2"]
+
+
+def test_no_list_of_nodes_drops_no_pod() -> None:
+    assert chosen(pod("a", "n1"), nodes=()) == ["a"]
+
+
+def test_a_daemonset_is_settled_once_the_controller_has_seen_this_runs_template() -> None:
+    behind = {**DAEMONSET, "status": {"observedGeneration": 2}}
+
+    assert looking.is_settled(DAEMONSET, "run-1")
+    assert not looking.is_settled(DAEMONSET, "run-2")
+    assert not looking.is_settled(behind, "run-1")
+    assert not looking.is_settled({}, "run-1")
+
+
+def test_a_printed_table_tells_which_nodes_are_ready() -> None:
+    table = {
+        "columnDefinitions": [{"name": "Name"}, {"name": "Roles"}, {"name": "Status"}],
+        "rows": [
+            {"cells": ["n1", "<none>", "Ready"]},
+            {"cells": ["n2", "<none>", "Ready,SchedulingDisabled"]},
+            {"cells": ["n3", "<none>", "NotReady"]},
+            {"cells": ["n4"]},
+        ],
+    }
+
+    assert looking.nodes_in(table) == {"n1": True, "n2": True, "n3": False}
+    assert looking.nodes_in({"kind": "NodeList", "items": []}) == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, True),
+        ({"involvedObject": {"uid": "ds-2"}}, False),
+        ({"reason": "SuccessfulCreate"}, False),
+        ({"message": "etcdserver: request timed out"}, False),
+        ({"lastTimestamp": (NOON - timedelta(hours=1)).isoformat()}, False),
+        ({"lastTimestamp": None, "eventTime": NOON.isoformat()}, True),
+        ({"lastTimestamp": "yesterday"}, False),
+    ],
+)
+def test_a_refused_creation_is_told_only_if_it_is_this_daemonsets_and_new(
+    changes: dict[str, Any],
+    told: bool,  # noqa: FBT001 - a table's column
+) -> None:
+    assert bool(looking.refused_creation(DAEMONSET, [event(**changes)], NOON)) is told
+
+
+def test_a_volume_that_does_not_mount_is_told_by_pod() -> None:
+    fault = event(reason="FailedMount", message="not a directory", involvedObject={"uid": "uid-a"})
+
+    assert looking.volume_faults([fault, event()], NOON) == {"uid-a": "not a directory"}
+
+
+def busy(count: int) -> list[NodeState]:
+    return [
+        replace(state(f"n{n:03}"), pod=f"p{n:03}", pod_uid=f"u{n:03}", running=True) for n in range(count)
+    ]
+
+
+def test_few_busy_nodes_are_all_read() -> None:
+    idle = replace(state("idle"), running=False)
+
+    assert len(looking.busy_in_turn([*busy(5), idle], look=3)) == 5
+
+
+def test_many_busy_nodes_take_turns_until_all_had_theirs() -> None:
+    crowd = busy(100)
+    turns = [looking.busy_in_turn(crowd, look) for look in range(4)]
+
+    assert {len(turn) for turn in turns} == {looking.MAX_BUSY_LOGS}
+    assert {each.pod for turn in turns for each in turn} == {each.pod for each in crowd}
+
+
+def test_one_log_is_read_for_each_cause_that_has_one() -> None:
+    def failing(name: str, kind: Kind, standing: NodeStanding = NodeStanding.FAILED) -> NodeState:
+        return replace(state(name), pod=f"p-{name}", standing=standing, cause=cause_of(kind, "…", name))
+
+    states = [
+        failing("a", Kind.CRASHED, NodeStanding.ACTIVE),
+        failing("b", Kind.CRASHED),
+        failing("c", Kind.DISK_FULL),
+        failing("d", Kind.IMAGE_PULL),
+        replace(failing("e", Kind.POD_MISSING), pod=""),
+        state("f"),
+    ]
+
+    assert [each.node for each in looking.failing_with_logs(states)] == ["b", "c"]
+
+
+def test_nothing_garbled_breaks_a_look() -> None:
+    junk = json.loads('[{}, {"metadata": []}, {"metadata": {"ownerReferences": [1, {"uid": []}]}}]')
+
+    assert looking.pods_of(DAEMONSET, junk, {}) == ()
+    assert looking.volume_faults(junk, NOON) == {}
+    assert looking.refused_creation({}, junk, NOON) == ""
+    assert looking.nodes_in({"columnDefinitions": 1, "rows": [{"cells": {}}]}) == {}
