@@ -110,6 +110,10 @@ class KubernetesClusters:
         ):
             self._write(cluster, _CONFIG_MAPS, files)
             owner = self._write(cluster, _DAEMON_SETS, daemon_set(rollout, name, self._agent))
+            if owner["metadata"].get("deletionTimestamp"):
+                raise PassingError(
+                    f"DaemonSet {looking.name_of(owner)!r} is being deleted; apply it when it is gone"
+                )
             self._hand_over(cluster, name, owner)
             self._sweep(cluster, name, owner)
 
@@ -215,8 +219,9 @@ def _may_not(cluster: Cluster, verb: str, fault: Fault) -> Refusal:
             message=f"a policy of cluster {cluster.name!r} forbids the warm-up's pods ({fault})",
             remedy="exempt namespace default from the policy on hostPath; AKS Automatic cannot be warmed",
         )
+    # The only built-in role that may list nodes besides writing DaemonSets.
     by_role = (
-        'az role assignment create --role "Azure Kubernetes Service RBAC Writer" '
+        'az role assignment create --role "Azure Kubernetes Service RBAC Cluster Admin" '
         "--assignee-principal-type ServicePrincipal --assignee-object-id <the app's identity> "
         f"--scope {arm_id(cluster)}"
     )

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
-from http import HTTPStatus
 from typing import TypeVar
 
 from kubernetes.client.exceptions import ApiException
@@ -63,12 +62,8 @@ class KubernetesLogs:
         )
         try:
             text = self._sessions.send(cluster, ask).decode("utf-8", "replace")
-        except HTTPError:
-            return ""  # the node does not answer: its state says so, its log need not
-        except ApiException as refused:
-            if refused.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-                raise
-            return ""  # not started yet, gone already, or a kubelet that does not answer
+        except (HTTPError, ApiException):
+            return ""  # not started, gone already, forbidden, or a node that does not answer
         return "" if text.startswith(_PRUNED) else text
 
 

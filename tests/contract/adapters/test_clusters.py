@@ -294,6 +294,21 @@ def test_an_image_that_cannot_be_pulled_is_named_at_once(play: Play) -> None:
     assert "nobodys.azurecr.io/none:1" in next(state.cause.message for state in states(seen) if state.cause)
 
 
+def test_a_volume_that_does_not_mount_is_told_from_its_event(
+    play: Play, laptop_cluster: LaptopCluster
+) -> None:
+    for number in range(3):
+        folder = laptop_cluster.node_folder(f"node-{number}")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "a-file").write_text("in the way")
+    rollout = play.rollout("succeeds")
+    in_the_way = replace(rollout, rules=replace(rollout.rules, node_directory="/a-file"))
+    play.clusters.apply(in_the_way, play.manifest("succeeds"))
+    seen = play.until(lambda seen: causes(seen) == {Kind.VOLUME})
+
+    assert "a-file" in next(state.cause.message for state in states(seen) if state.cause)
+
+
 def test_a_node_that_stops_answering_is_named_and_fails_only_in_time(
     play: Play, laptop_cluster: LaptopCluster
 ) -> None:
@@ -347,7 +362,7 @@ def test_an_app_that_may_only_look_is_told_which_role_it_lacks(
 
     assert isinstance(refusal, Refusal)
     assert refusal.reason is Reason.CLUSTER_FORBIDDEN
-    assert 'az role assignment create --role "Azure Kubernetes Service RBAC Writer"' in refusal.remedy
+    assert 'az role assignment create --role "Azure Kubernetes Service RBAC Cluster Admin"' in refusal.remedy
 
 
 def test_a_session_whose_token_is_no_longer_accepted_is_made_anew(
