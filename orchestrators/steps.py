@@ -4,6 +4,7 @@ Each verb is a sub-generator, used with `yield from`. A verb whose activity refu
 ends the story by raising `EndedError`; the story tells that ending in one place.
 """
 
+import re
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -52,6 +53,7 @@ _RETRY = df.RetryOptions(first_retry_interval_in_milliseconds=5_000, max_number_
 # What winds a run up is tried for longer: an open account outweighs a late report.
 _PERSISTENT_RETRY = df.RetryOptions(first_retry_interval_in_milliseconds=10_000, max_number_of_attempts=12)
 _MAX_FAILURE_TEXT = 400
+_RAISED = re.compile(r"^\w+(Error|Exception): ")  # what was raised, before what it says
 
 
 class EndedError(Exception):
@@ -288,7 +290,7 @@ def _cause_of(failure: Exception) -> str:
     first = str(failure).split("\n", 1)[0].strip()
     prefix, separator, text = first.partition("' failed: ")
     told = text if separator and prefix.startswith("Activity function") else first
-    return told.partition("Error: ")[2][:_MAX_FAILURE_TEXT] or told[:_MAX_FAILURE_TEXT]
+    return _RAISED.sub("", told)[:_MAX_FAILURE_TEXT]
 
 
 def _blocked(account: Account, probe: Probe) -> Refusal:
