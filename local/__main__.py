@@ -1,6 +1,7 @@
 """`python -m local COMMAND`: the laptop stack, by hand. `make` has a target for each command."""
 
 import argparse
+import os
 import re
 import signal
 import sys
@@ -34,6 +35,9 @@ def main() -> int:
     except KeyboardInterrupt:
         console.print("Interrupted.")
         return 130
+    except BrokenPipeError:  # whoever read along has read enough
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - for the interpreter's own last flush
+        return 1
 
 
 def _parser() -> argparse.ArgumentParser:
