@@ -1,0 +1,63 @@
+"""Who may do what to which cluster and account."""
+
+from typing import Any
+
+import pytest
+from testkit.builders import CLUSTER, SUBSCRIPTION
+
+from shared.domain.callers import Caller, Permissions
+
+ANYBODY = Caller(object_id="oid")
+READER = Caller(object_id="oid", roles=frozenset({"Reader"}))
+OPERATOR = Caller(object_id="oid", roles=frozenset({"Operator"}))
+
+
+def permissions(**changes: Any) -> Permissions:
+    plain = {"reader_role": "Reader", "operator_role": "Operator", "clusters": (), "accounts": ()}
+    return Permissions(**(plain | changes))
+
+
+def test_roles_that_nobody_set_are_asked_of_nobody() -> None:
+    free = permissions(reader_role=None, operator_role=None)
+
+    assert free.may_read(ANYBODY)
+    assert free.may_operate(ANYBODY)
+
+
+@pytest.mark.parametrize(
+    ("caller", "reads", "operates"), [(ANYBODY, False, False), (READER, True, False), (OPERATOR, True, True)]
+)
+def test_who_may_operate_may_look_and_not_the_other_way_round(
+    caller: Caller, *, reads: bool, operates: bool
+) -> None:
+    assert (permissions().may_read(caller), permissions().may_operate(caller)) == (reads, operates)
+
+
+def test_a_role_is_spelt_exactly() -> None:
+    assert not permissions().may_operate(Caller(object_id="oid", roles=frozenset({"operator", "Operators"})))
+
+
+def test_what_is_on_no_list_is_nobodys_business() -> None:
+    assert not permissions().covers_cluster(CLUSTER)
+    assert not permissions().covers_account("blastdata")
+
+
+@pytest.mark.parametrize(
+    "entry", ["*", f"{SUBSCRIPTION}/rg-elb/elb-cluster", f"{SUBSCRIPTION}/RG-ELB/ELB-Cluster".upper()]
+)
+def test_a_listed_cluster_is_covered_in_whatever_case(entry: str) -> None:
+    assert permissions(clusters=("s/g/other", entry)).covers_cluster(CLUSTER)
+
+
+@pytest.mark.parametrize(
+    "entry", ["elb-cluster", f"{SUBSCRIPTION}/rg-elb/*", f"{SUBSCRIPTION}/rg-elb/elb-cluster2", ""]
+)
+def test_a_part_of_a_name_covers_nothing(entry: str) -> None:
+    assert not permissions(clusters=(entry,)).covers_cluster(CLUSTER)
+
+
+def test_accounts_have_a_list_of_their_own() -> None:
+    listed = permissions(accounts=("BlastData",), clusters=("*",))
+
+    assert listed.covers_account("blastdata")
+    assert not listed.covers_account("blastdata2")
