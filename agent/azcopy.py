@@ -10,35 +10,29 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
 import time
 from collections import defaultdict
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .blobs import Account, BlobReader
 from .errors import BadManifest, DiskFull, Internal, Network, quoted
+from .programs import running, version_of
 from .reporting import log
 from .surveying import stat_of
 from .tally import Counts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from .manifest import File
     from .places import Places
     from .settings import Settings
 
 WATCH_SECONDS = 0.2
-FAREWELL_SECONDS = 1.0
-VERSION_TIMEOUT_SECONDS = 10
-# azcopy takes 0.5 GB per core whatever the container has: a quarter of its memory leaves room for the rest.
-MEMORY_LIMIT = Path("/sys/fs/cgroup/memory.max")
-BUFFER_SHARE = 0.25
-LEAST_BUFFER_GB, MOST_BUFFER_GB = 0.1, 2.0
-CONNECTIONS_PER_CORE = 16
-MOST_CONNECTIONS = 64
+# By itself azcopy takes 0.5 GB per core, whatever the container's limit is.
+BUFFER_GB = "0.25"
+# Ten nodes of unlimited connections each have saturated accounts and disks.
+CONNECTIONS = "64"
 PATTERN_CHARACTERS = frozenset("*?;")
 LAST_WORDS_BYTES = 4096
 
@@ -55,20 +49,17 @@ class Azcopy:
 
     def copy(self, files: Sequence[File], watch: Callable[[Counts], None]) -> None:
         """Fetch what is not yet whole in staging; safe to repeat, file by file."""
-        program = _program()
+        program = shutil.which("azcopy")
+        if program is None:
+            raise Internal("azcopy is not installed here", "use the engine ranged")
+        log(version_of(program))
         folders: dict[str, list[str]] = defaultdict(list)
         for file in files:
-            folder, _, name = file.blob.rpartition("/")
-            if name != file.name or PATTERN_CHARACTERS & set(name):
-                raise BadManifest(
-                    f"azcopy cannot fetch {file.blob!r} as {file.name!r}", "use the engine ranged"
-                )
             if not self._is_whole(file):
-                self._places.staged(name).unlink(missing_ok=True)
-                self._places.ledger(name).write_bytes(_note(file))
-                folders[folder].append(name)
+                self._begin(file)
+                folders[file.blob.rpartition("/")[0]].append(file.name)
         for folder, names in folders.items():
-            self._run(self._command(program, folder, names), lambda: watch(self._counts(files)))
+            self._run([program, *self._arguments(folder, names)], lambda: watch(self._counts(files)))
         self._check_unchanged(files)
         watch(self._counts(files))
 
@@ -76,34 +67,28 @@ class Azcopy:
         """Azcopy gives a file its name when it is complete; the note says that it is of this blob."""
         found = stat_of(self._places.staged(file.name))
         note = self._places.ledger(file.name)
-        return bool(
-            found and found.st_size == file.size and note.exists() and note.read_bytes() == _note(file)
-        )
+        whole = found is not None and found.st_size == file.size
+        return whole and note.exists() and note.read_bytes() == _note(file)
 
-    def _command(self, program: str, folder: str, names: list[str]) -> list[str]:
+    def _begin(self, file: File) -> None:
+        if file.blob.rpartition("/")[2] != file.name or PATTERN_CHARACTERS & set(file.name):
+            raise BadManifest(f"azcopy cannot fetch {file.blob!r} as {file.name!r}", "use the engine ranged")
+        self._places.staged(file.name).unlink(missing_ok=True)
+        self._places.ledger(file.name).write_bytes(_note(file))
+
+    def _arguments(self, folder: str, names: list[str]) -> list[str]:
         endpoint = self._account.endpoint
         source = f"{endpoint.origin}{endpoint.path}/{self._account.container}/{folder}/*"
         ceiling = self._settings.ceiling_bytes_per_second
+        options = ["--from-to", "BlobLocal", "--skip-version-check", "--output-type", "json"]
         return [
-            *(program, "cp", source, f"{self._places.staging}/", "--include-pattern", ";".join(names)),
-            *(
-                "--from-to",
-                "BlobLocal",
-                "--skip-version-check",
-                "--output-type",
-                "json",
-                "--overwrite",
-                "true",
-            ),
+            *("cp", source, f"{self._places.staging}/", "--include-pattern", ";".join(names), *options),
             *("--trusted-microsoft-suffixes", f"{endpoint.host};{endpoint.host}:{endpoint.port}"),
             *(("--cap-mbps", str(ceiling * 8 / 1e6)) if ceiling else ()),
         ]
 
     def _run(self, command: list[str], watch: Callable[[], None]) -> None:
-        with (
-            self._output.open("wb") as output,
-            _running(command, output.fileno(), self._environment()) as process,
-        ):
+        with running(command, self._output, self._environment()) as process:
             while process.poll() is None:
                 self._follow()
                 watch()
@@ -124,10 +109,8 @@ class Azcopy:
 
     def _counts(self, files: Sequence[File]) -> Counts:
         whole = [file.size for file in files if self._is_whole(file)]
-        bytes_seen = max(self._transferred, sum(whole))
-        return Counts(
-            files=len(whole), landed=bytes_seen, fetched=bytes_seen, retries=0, disk_bytes_per_second=None
-        )
+        seen = max(self._transferred, sum(whole))
+        return Counts(files=len(whole), landed=seen, fetched=seen, retries=0, disk_bytes_per_second=None)
 
     def _check_unchanged(self, files: Sequence[File]) -> None:
         reader = BlobReader(self._account)
@@ -139,58 +122,18 @@ class Azcopy:
 
     def _environment(self) -> dict[str, str]:
         identity = self._settings.identity
-        workload = identity.federated_token_file and not identity.endpoint
-        cores = len(os.sched_getaffinity(0))
         return {
             **os.environ,
-            "AZCOPY_AUTO_LOGIN_TYPE": "WORKLOAD" if workload else "MSI",
-            "AZCOPY_BUFFER_GB": str(_buffer_gb()),
-            "AZCOPY_CONCURRENCY_VALUE": str(min(MOST_CONNECTIONS, CONNECTIONS_PER_CORE * cores)),
+            "AZCOPY_AUTO_LOGIN_TYPE": "WORKLOAD" if identity.is_federated else "MSI",
+            "AZCOPY_BUFFER_GB": BUFFER_GB,
+            "AZCOPY_CONCURRENCY_VALUE": CONNECTIONS,
             "AZCOPY_JOB_PLAN_LOCATION": str(self._places.private / "azcopy"),
             "AZCOPY_LOG_LOCATION": str(self._places.private / "azcopy"),
-            "GOMAXPROCS": str(cores),
+            "GOMAXPROCS": str(len(os.sched_getaffinity(0))),
             **({"AZCOPY_MSI_CLIENT_ID": identity.client_id} if identity.client_id else {}),
         }
-
-
-def _program() -> str:
-    program = shutil.which("azcopy")
-    if program is None:
-        raise Internal("azcopy is not installed here", "use the engine ranged")
-    command = [program, "--version"]
-    answer = subprocess.run(
-        command, capture_output=True, check=False, timeout=VERSION_TIMEOUT_SECONDS, text=True
-    )
-    log(quoted(answer.stdout))
-    return program
 
 
 def _note(file: File) -> bytes:
     """In the place of a ledger: which blob azcopy was told to fetch."""
     return hashlib.sha256(f"azcopy\n{file.blob}\n{file.size}\n{file.etag}".encode()).digest()
-
-
-def _buffer_gb() -> float:
-    try:
-        limit = int(MEMORY_LIMIT.read_text()) / 1e9
-    except (OSError, ValueError):
-        limit = MOST_BUFFER_GB
-    return round(max(LEAST_BUFFER_GB, min(MOST_BUFFER_GB, limit * BUFFER_SHARE)), 2)
-
-
-@contextmanager
-def _running(
-    command: list[str], output: int, environment: dict[str, str]
-) -> Iterator[subprocess.Popen[bytes]]:
-    """Azcopy asks questions on a terminal and spins when told to stop: no terminal, and little patience."""
-    with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.terminate()
-            try:
-                process.wait(FAREWELL_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()

@@ -78,6 +78,16 @@ def crew_size(most_workers: int) -> Size:
     return Size(processes=processes, threads=max(1, min(THREADS_PER_PROCESS, most_workers // processes)))
 
 
+def die_with(agent: int) -> None:
+    """End this process when the agent is killed: an orphan would go on writing."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    libc: Any = ctypes.CDLL(None)
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != agent:
+        os._exit(1)
+
+
 class Crew(Generic[Task]):
     """Does `work` on each of `tasks`, each once."""
 
@@ -141,7 +151,7 @@ class Crew(Generic[Task]):
                 process.join()
 
     def _labour(self, first_worker: int, agent: int) -> None:
-        _die_with(agent)
+        die_with(agent)
         threads = [
             threading.Thread(target=self._serve, args=(Shift(worker, self._stop),))
             for worker in range(first_worker, first_worker + self._size.threads)
@@ -174,13 +184,3 @@ class Crew(Generic[Task]):
     def _fail(self, error: AgentError) -> None:
         self._stop[0] = 1
         self._failures.put(error)
-
-
-def _die_with(agent: int) -> None:
-    """End this process when the agent is killed: an orphan would go on writing."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    libc: Any = ctypes.CDLL(None)
-    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != agent:
-        os._exit(1)

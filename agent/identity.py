@@ -131,7 +131,7 @@ def token_request(settings: IdentitySettings) -> TokenRequest:
     """The first way to a token that the environment offers."""
     if settings.endpoint:
         return _endpoint_request(settings, settings.endpoint)
-    if settings.federated_token_file and settings.tenant_id and settings.client_id:
+    if settings.federated_token_file and settings.is_federated:
         return _federated_request(settings, settings.federated_token_file)
     query = {"api-version": "2018-02-01", "resource": RESOURCE, **_client(settings)}
     return TokenRequest(source="IMDS", url=f"{IMDS}?{urlencode(query)}", headers={"Metadata": "true"})

@@ -54,6 +54,11 @@ class IdentitySettings:
     authority: str
     sas_file: Path | None
 
+    @property
+    def is_federated(self) -> bool:
+        """Workload identity is set up, and nothing that goes before it."""
+        return bool(not self.endpoint and self.federated_token_file and self.tenant_id and self.client_id)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
