@@ -17,8 +17,8 @@ from shared.domain.refusals import Reason, Refusal
 # Shared by all databases of a node: the newest wins, and no release removes them.
 SHARED_FILES = frozenset({"taxdb.btd", "taxdb.bti", "taxonomy4blast.sqlite3"})
 
-# One ConfigMap holds the manifest, and Kubernetes takes at most 1 MiB of it.
-MAX_MANIFEST_BYTES = 900_000
+# One ConfigMap holds the manifest beside the agent and perhaps certificates; Kubernetes takes 1 MiB of it.
+MAX_MANIFEST_BYTES = 600_000
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
 _SEQUENCES = {".nsq": "nucl", ".psq": "prot"}

@@ -16,8 +16,11 @@ from shared.domain import naming
 from shared.domain.daemonset import PodRules, Rollout, config_map, daemon_set
 from shared.domain.model import Database, Engine, Mode, NodeSelection, WarmupPlan
 from shared.domain.planning import Grounds, plan_warmup
+from shared.domain.staging import MAX_MANIFEST_BYTES
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "daemonset"
+AGENT_FOLDER = Path(__file__).parents[3] / "agent"
+LARGE_BUNDLE_BYTES = 250_000  # every authority that a Linux distribution trusts
 NOON = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 AGENT = {"__init__.py": '"""The agent."""\n', "__main__.py": 'print("warm")\n'}
 MANIFEST = '{"schema":1}'
@@ -205,6 +208,15 @@ def test_changed_content_is_another_config_map_and_the_same_content_the_same() -
 
     assert names[0] == names[1]
     assert len(set(names)) == 3
+
+
+def test_the_largest_manifest_fits_beside_the_agent_and_a_bundle_of_certificates() -> None:
+    modules = {file.name: file.read_text(encoding="utf-8") for file in AGENT_FOLDER.glob("*.py")}
+    trusting = rollout(rules=replace(RULES, ca_pem="c" * LARGE_BUNDLE_BYTES))
+
+    configuration: Any = config_map(trusting, "m" * MAX_MANIFEST_BYTES, modules)
+
+    assert sum(len(text.encode()) for text in configuration["data"].values()) < 1 << 20
 
 
 def test_the_same_rollout_makes_the_same_objects() -> None:
