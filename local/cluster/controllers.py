@@ -76,7 +76,7 @@ def schedule_pods(store: Store) -> None:
         return
     by_node: dict[str, list[Json]] = defaultdict(list)
     for pod in pods:
-        if pod["status"]["phase"] not in {"Succeeded", "Failed"}:
+        if pod["status"].get("phase") not in {"Succeeded", "Failed"}:
             by_node[pod["spec"].get("nodeName", "")].append(pod)
     for pod in waiting:
         target = daemonsets.node_of(pod)

@@ -7,7 +7,7 @@ import copy
 from typing import TYPE_CHECKING
 
 from local.cluster.objects import Json, containers_of
-from local.cluster.resources import DAEMON_SETS, JOBS, NAMESPACES, PODS, SECRETS, Kind
+from local.cluster.resources import DAEMON_SETS, JOBS, NAMESPACES, NODES, PODS, SECRETS, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +49,11 @@ def _namespace(item: Json) -> None:
     labels = item["metadata"].setdefault("labels", {})
     labels["kubernetes.io/metadata.name"] = item["metadata"]["name"]
     item["spec"] = {"finalizers": ["kubernetes"], **(item.get("spec") or {})}
+
+
+def _node(item: Json) -> None:
+    item.setdefault("spec", {})
+    item.setdefault("status", {})
 
 
 def _daemon_set(item: Json) -> None:
@@ -145,6 +150,7 @@ _FRESH_STATUSES: dict[Kind, Json] = {
 
 _DEFAULTS: dict[Kind, Callable[[Json], None]] = {
     NAMESPACES: _namespace,
+    NODES: _node,
     PODS: _pod,
     DAEMON_SETS: _daemon_set,
     JOBS: _job,

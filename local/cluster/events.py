@@ -43,12 +43,12 @@ def record(store: Store, about: Json, event: Event) -> None:
     known = _same(store, about, event)
     now = timestamp(utc_now())
     if known:
-        store.update(EVENTS, {**known, "count": known["count"] + 1, "lastTimestamp": now})
+        store.update(EVENTS, {**known, "count": known.get("count", 0) + 1, "lastTimestamp": now})
         return
     store.create(EVENTS, _fresh(about, event, now))
     events = store.list(EVENTS)
     if len(events) > EVENTS_KEPT:
-        oldest = min(events, key=lambda item: str(item["lastTimestamp"]))
+        oldest = min(events, key=lambda item: str(item.get("lastTimestamp")))
         store.remove(EVENTS, namespace_of(oldest), name_of(oldest))
 
 
@@ -58,8 +58,13 @@ def _same(store: Store, about: Json, event: Event) -> Json | None:
 
 
 def _identity(item: Json) -> tuple[str, str, str, str]:
-    involved = item["involvedObject"]
-    return involved["uid"], item["reason"], item["message"], involved.get("fieldPath", "")
+    involved = item.get("involvedObject") or {}
+    return (
+        involved.get("uid", ""),
+        item.get("reason", ""),
+        item.get("message", ""),
+        involved.get("fieldPath", ""),
+    )
 
 
 def _fresh(about: Json, event: Event, now: str) -> Json:

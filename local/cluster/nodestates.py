@@ -83,7 +83,7 @@ def with_readiness(node: Json, *, ready: bool) -> Json:
     else:
         why = ("NodeStatusUnknown", "Kubelet stopped posting node status.")
         condition = _condition("Ready", "Unknown", why, now)
-    conditions = [known for known in node["status"]["conditions"] if known["type"] != "Ready"]
+    conditions = [known for known in node["status"].get("conditions") or [] if known["type"] != "Ready"]
     return {**node, "status": {**node["status"], "conditions": [*conditions, condition]}}
 
 
@@ -91,15 +91,14 @@ def taints_of(node: Json) -> list[Json]:
     """The taints that a node must carry: its own and those that follow from its state. Pure."""
     own: list[Json] = [taint for taint in node["spec"].get("taints") or [] if taint["key"] not in _TAINT_KEYS]
     followed: list[tuple[str, Sequence[str]]] = []
-    ready = condition_of(node, "Ready")
-    if ready and ready["status"] == "False":
+    ready = (condition_of(node, "Ready") or {}).get("status")
+    if ready == "False":
         followed.append(("not-ready", ("NoSchedule", "NoExecute")))
-    if ready and ready["status"] == "Unknown":
+    if ready == "Unknown":
         followed.append(("unreachable", ("NoSchedule", "NoExecute")))
     if node["spec"].get("unschedulable"):
         followed.append(("unschedulable", ("NoSchedule",)))
-    pressure = condition_of(node, "DiskPressure")
-    if pressure and pressure["status"] == "True":
+    if (condition_of(node, "DiskPressure") or {}).get("status") == "True":
         followed.append(("disk-pressure", ("NoSchedule",)))
     added = [
         {"key": f"node.kubernetes.io/{key}", "effect": effect}

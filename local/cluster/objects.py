@@ -73,13 +73,13 @@ def is_deleting(item: Json) -> bool:
 def condition_of(item: Json, kind: str) -> Json | None:
     """The condition named `kind` from the object's status."""
     conditions: list[Json] = item.get("status", {}).get("conditions") or []
-    return next((condition for condition in conditions if condition["type"] == kind), None)
+    return next((condition for condition in conditions if condition.get("type") == kind), None)
 
 
 def is_ready(item: Json) -> bool:
     """Whether its condition `Ready` is True: pods and nodes have one."""
     condition = condition_of(item, "Ready")
-    return condition is not None and condition["status"] == "True"
+    return condition is not None and condition.get("status") == "True"
 
 
 def containers_of(pod: Json) -> list[Json]:

@@ -84,10 +84,11 @@ _POD_SPEC = {
     "hostNetwork": bool,
     "securityContext": {"runAsUser": int},
 }
+_STATUS = {"phase": str, "conditions": [{"type": str, "status": str}], "allocatable": {"*": (str, int)}}
 _TEMPLATE = {"metadata": _METADATA, "spec": _POD_SPEC}
 
 _SHAPES: dict[Kind, Any] = {
-    PODS: {"metadata": _METADATA, "spec": _POD_SPEC, "status": {}},
+    PODS: {"metadata": _METADATA, "spec": _POD_SPEC, "status": _STATUS},
     DAEMON_SETS: {
         "metadata": _METADATA,
         "spec": {
@@ -106,10 +107,10 @@ _SHAPES: dict[Kind, Any] = {
     NODES: {
         "metadata": _METADATA,
         "spec": {"unschedulable": bool, "taints": [{"key": str, "value": str, "effect": str}]},
-        "status": {},
+        "status": _STATUS,
     },
 }
-_ANY_OBJECT = {"metadata": _METADATA, "spec": {}, "status": {}}
+_ANY_OBJECT = {"metadata": _METADATA, "spec": {}, "status": {}, "involvedObject": _TEXTS}
 
 
 def shaped(kind: Kind, item: Any) -> Json:

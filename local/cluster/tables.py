@@ -131,14 +131,14 @@ def _daemon_set_row(item: Json) -> list[Any]:
 def _node_row(node: Json) -> list[Any]:
     state = "Ready" if is_ready(node) else "NotReady"
     cordoned = ",SchedulingDisabled" if node["spec"].get("unschedulable") else ""
-    version = node["status"]["nodeInfo"]["kubeletVersion"]
+    version = node["status"].get("nodeInfo", {}).get("kubeletVersion", "")
     return [name_of(node), state + cordoned, "<none>", _age(node), version]
 
 
 def _event_row(event: Json) -> list[Any]:
-    involved = event["involvedObject"]
-    named = f"{involved['kind'].lower()}/{involved['name']}"
-    return [_age(event), event["type"], event["reason"], named, event["message"]]
+    involved = event.get("involvedObject") or {}
+    named = f"{involved.get('kind', '').lower()}/{involved.get('name', '')}"
+    return [_age(event), *(event.get(key, "") for key in ("type", "reason")), named, event.get("message", "")]
 
 
 _ROWS: dict[Kind, Callable[[Json], list[Any]]] = {

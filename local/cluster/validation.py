@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from local.cluster.failures import Cause, invalid
 from local.cluster.metadata_rules import SUBDOMAIN_LENGTH, bad_value, label_causes, metadata_causes
 from local.cluster.objects import Json, labels_of, name_of
+from local.cluster.placement_rules import node_causes, owner_causes, selector_causes
 from local.cluster.pod_rules import job_causes, pod_causes, pod_change_causes, template_causes
-from local.cluster.resources import CONFIG_MAPS, DAEMON_SETS, JOBS, PODS, SECRETS, Kind
+from local.cluster.resources import CONFIG_MAPS, DAEMON_SETS, JOBS, NODES, PODS, SECRETS, Kind
 from local.cluster.selectors import selects
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _FROZEN = "Forbidden: field is immutable when `immutable` is set"
 
 def validate(kind: Kind, item: Json, before: Json | None) -> None:
     """Raise 422 with every cause unless the object keeps its kind's rules; `before` is None for a new one."""
-    causes = [*metadata_causes(kind, item)]
+    causes = [*metadata_causes(kind, item), *owner_causes(item)]
     if kind in _RULES:
         causes.extend(_RULES[kind](item))
     if before is not None and kind in _CHANGE_RULES:
@@ -40,9 +41,11 @@ def validate(kind: Kind, item: Json, before: Json | None) -> None:
 def _daemon_set_causes(item: Json) -> Iterator[Cause]:
     spec = item["spec"]
     labels = labels_of(spec["template"])
+    wrong = [*selector_causes("spec.selector", spec.get("selector") or {})]
+    yield from wrong
     if not spec.get("selector"):
         yield Cause(field="spec.selector", message="Required value", reason="FieldValueRequired")
-    elif not selects(spec["selector"], labels):
+    elif not wrong and not selects(spec["selector"], labels):
         yield bad_value(
             "spec.template.metadata.labels", labels, "`selector` does not match template `labels`"
         )
@@ -104,6 +107,7 @@ def _job_change_causes(item: Json, before: Json) -> Iterator[Cause]:
 
 _RULES: dict[Kind, Callable[[Json], Iterable[Cause]]] = {
     DAEMON_SETS: _daemon_set_causes,
+    NODES: node_causes,
     PODS: pod_causes,
     JOBS: job_causes,
     CONFIG_MAPS: _data_causes,

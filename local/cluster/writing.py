@@ -23,6 +23,18 @@ NAME_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 
 SUFFIX_LENGTH = 5
 
+SERVERS_OWN = frozenset(
+    {
+        "creationTimestamp",
+        "deletionGracePeriodSeconds",
+        "deletionTimestamp",
+        "generation",
+        "resourceVersion",
+        "uid",
+    }
+)
+"""Metadata that a new object may bring along and that nobody looks at."""
+
 COUNTED_KINDS = frozenset({DAEMON_SETS, JOBS, PODS})
 """Kinds whose `metadata.generation` counts changes of the spec."""
 
@@ -49,6 +61,8 @@ def create(store: Store, place: Place, body: Json) -> Json:
         item["status"] = status
     if kind in COUNTED_KINDS:
         item["metadata"]["generation"] = 1
+    if kind == DAEMON_SETS:
+        item["metadata"]["annotations"][TEMPLATE_GENERATION] = "1"
     validate(kind, item, None)
     if kind == PODS:
         _check_service_account(store, item)
@@ -141,9 +155,7 @@ def _checked(kind: Kind, body: Json) -> Json:
 
 
 def _identified(place: Place, item: Json) -> Json:
-    metadata = {
-        key: value for key, value in item["metadata"].items() if key not in {"resourceVersion", "uid"}
-    }
+    metadata = {key: value for key, value in item["metadata"].items() if key not in SERVERS_OWN}
     if not metadata.get("name") and metadata.get("generateName"):
         metadata["name"] = generated_name(metadata["generateName"])
     if not metadata.get("name"):

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from local.cluster.nodes.logs import LogFolder
     from local.cluster.store import Store
 
+HOSTNAME_LENGTH = 63
+"""What Linux allows; longer pod names are cut, as the kubelet cuts them."""
+
 FALLBACK_LINES = 80
 FALLBACK_BYTES = 2048
 """What `FallbackToLogsOnError` takes from the log's end: Kubernetes' own limits."""
@@ -247,7 +250,7 @@ class Container:
             user=int(security.get("runAsUser", 0)),
             read_only_root=bool(security.get("readOnlyRootFilesystem")),
             keep_capabilities="ALL" not in drops,
-            hostname=environment["HOSTNAME"],
+            hostname=environment["HOSTNAME"][:HOSTNAME_LENGTH],
         )
 
     def _limit_bytes(self) -> int | None:

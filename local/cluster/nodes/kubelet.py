@@ -83,7 +83,7 @@ class Kubelets:
     def _look_at(self, pod: Json | None) -> None:
         if pod is None or not pod["spec"].get("nodeName"):
             return
-        uid, over = uid_of(pod), pod["status"]["phase"] in OVER
+        uid, over = uid_of(pod), pod["status"].get("phase") in OVER
         if is_deleting(pod):
             self._end(pod, grace_seconds=pod["metadata"]["deletionGracePeriodSeconds"])
         elif over and uid in self._tenants:
