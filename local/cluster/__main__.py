@@ -18,10 +18,10 @@ FIRST_BACKOFF_SECONDS = 10.0
 
 def main(arguments: list[str]) -> int:
     """Serve until SIGTERM; the exit code."""
-    options = _parse(arguments)
     try:
+        options = _parse(arguments)
         check_sandbox()
-    except SandboxError as error:
+    except (SandboxError, OSError, ValueError) as error:
         print(f"no cluster: {error}", file=sys.stderr)
         return 1
     asyncio.run(serve(options))

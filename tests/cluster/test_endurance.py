@@ -124,3 +124,18 @@ def test_a_machine_without_bubblewrap_is_told_the_remedy(tmp_path: Path) -> None
     )
     assert found.returncode == 1
     assert found.stderr == "no cluster: bubblewrap is missing; install it: apt-get install bubblewrap\n"
+
+
+def test_a_file_of_images_that_holds_none_is_told(tmp_path: Path) -> None:
+    images = tmp_path / "images.json"
+    images.write_text("{}")
+    arguments = ["--root", str(tmp_path), "--cert", "c", "--key", "k", "--ca", "a", "--images", str(images)]
+    found = subprocess.run(
+        [sys.executable, "-m", "local.cluster", *arguments],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 1
+    assert "must hold a JSON list of image patterns" in found.stderr
