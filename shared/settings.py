@@ -16,6 +16,7 @@ from shared.domain.requests import RequestDefaults
 
 E = TypeVar("E", bound=StrEnum)
 _WHOLE = re.compile(r"[0-9]{1,5}")
+_SHORTEST_DEADLINE_MINUTES = 5  # the agent gives up two minutes before the run, and needs some to begin
 _QUANTITY = re.compile(r"[1-9][0-9]*(Ki|Mi|Gi)")
 _TAINT = re.compile(r"[A-Za-z0-9./_-]+(=[A-Za-z0-9._-]*)?:(NoSchedule|PreferNoSchedule|NoExecute)")
 _LABEL = re.compile(r"[A-Za-z0-9./_-]+=[A-Za-z0-9._-]*")
@@ -106,7 +107,7 @@ class Settings:
             access=_access(environment),
             pods=_pods(environment),
             auth=_auth(environment),
-            retention_days=_whole(environment, "WARMUP_RETENTION_DAYS", 30),
+            retention_days=_whole(environment, "WARMUP_RETENTION_DAYS", at_least=1) or 30,
         )
 
 
@@ -154,7 +155,7 @@ def _pods(env: Mapping[str, str]) -> PodSettings:
             repository=env.get("WARMUP_IMAGE_REPOSITORY") or "ncbi/elb:1.4.0",
             registry_suffix=env.get("ACR_SUFFIX") or "azurecr.io",
             image=env.get("WARMUP_IMAGE") or None,
-            deadline_minutes=_whole(env, "WARMUP_DEADLINE_MINUTES", 0) or None,
+            deadline_minutes=_whole(env, "WARMUP_DEADLINE_MINUTES", at_least=_SHORTEST_DEADLINE_MINUTES),
         ),
         pause_image=env.get("WARMUP_PAUSE_IMAGE") or "mcr.microsoft.com/oss/kubernetes/pause:3.9",
         node_directory=_absolute(env, "WARMUP_NODE_DIRECTORY", "/workspace"),
@@ -202,10 +203,12 @@ def _choice(env: Mapping[str, str], name: str, kind: type[E], default: E) -> E:
         raise SettingsError(f"{name} is {env[name][:40]!r}; give one of {', '.join(kind)}") from None
 
 
-def _whole(env: Mapping[str, str], name: str, default: int) -> int:
-    text = env.get(name) or str(default)
-    if not _WHOLE.fullmatch(text):
-        raise SettingsError(f"{name} is {text[:40]!r}; give a whole number")
+def _whole(env: Mapping[str, str], name: str, at_least: int) -> int | None:
+    text = env.get(name)
+    if not text:
+        return None
+    if not _WHOLE.fullmatch(text) or int(text) < at_least:
+        raise SettingsError(f"{name} is {text[:40]!r}; give a whole number from {at_least}")
     return int(text)
 
 
