@@ -1,5 +1,6 @@
 """Sessions with API servers: signed in through ARM, kept for minutes, dropped at the first 401.
 
+One thread signs in to a cluster; the others wait a little for it, and none tries again what has just failed.
 The Kubernetes API directly, never `begin_run_command`, which is root on the far side and takes a minute.
 """
 
@@ -16,14 +17,17 @@ from kubernetes.client import ApiClient, Configuration
 from kubernetes.client.exceptions import ApiException
 
 from shared.adapters.azure_clients import CONNECT_SECONDS, READ_SECONDS, RETRIES, AzureClients
-from shared.adapters.errors import Fault, RefusedError, calling
+from shared.adapters.errors import Fault, RefusedError, UnansweredError, calling
 from shared.adapters.kubeconfig import Access, KubeconfigError, parse_kubeconfig, tls_context
 from shared.domain.model import Cluster
 from shared.domain.refusals import Reason, Refusal
+from shared.ports import PassingError
 
 # The application that AKS clusters take Entra tokens for; the same in every tenant.
 _AKS_SERVER_SCOPE = "6dae42f8-4368-4678-94ff-3960e28e3630/.default"
 _KEPT_SECONDS = 300  # less than any token lives, so that a withdrawn right acts soon
+_FAILURE_KEPT_SECONDS = 10  # a frozen ARM holds one thread for a minute, not each of the next dozen
+_OTHERS_WAIT_SECONDS = 6  # for a thread that is signing in: what a dashboard's card has patience for
 _PAGE = 250  # items; what API servers answer in well under a second
 _PARALLEL_CONNECTIONS = 8
 _LONGEST_RETRY_AFTER_SECONDS = 10
@@ -100,10 +104,21 @@ class KubernetesSessions:
 
     def _client(self, cluster: Cluster) -> ApiClient:
         slot = self._slot(cluster)
-        with slot.lock:
-            if slot.client is None or time.monotonic() >= slot.until:
-                slot.client, slot.until = self._sign_in(cluster), time.monotonic() + _KEPT_SECONDS
-            return slot.client
+        if not slot.lock.acquire(timeout=_OTHERS_WAIT_SECONDS):
+            raise UnansweredError(f"signing in to cluster {cluster.name!r} is taking long")
+        try:
+            return slot.client_now() or self._signed_in(cluster, slot)
+        finally:
+            slot.lock.release()
+
+    def _signed_in(self, cluster: Cluster, slot: "_Slot") -> ApiClient:
+        try:
+            client = self._sign_in(cluster)
+        except PassingError as failure:
+            slot.keep_failure(str(failure))
+            raise
+        slot.keep(client)
+        return client
 
     def _slot(self, cluster: Cluster) -> "_Slot":
         with self._lock:
@@ -125,18 +140,35 @@ class KubernetesSessions:
 
 
 class _Slot:
-    """One cluster's client, and how long it is used."""
+    """One cluster's client, or why there is none, and how long that holds; used while holding its lock."""
 
     def __init__(self) -> None:
         self.lock = Lock()
-        self.client: ApiClient | None = None
-        self.until = 0.0
+        self._client: ApiClient | None = None
+        self._failure = ""
+        self._until = 0.0
+
+    def client_now(self) -> ApiClient | None:
+        """The client, None when it is time to sign in; raises UnansweredError where that failed lately."""
+        if time.monotonic() >= self._until:
+            return None
+        if self._failure:
+            raise UnansweredError(self._failure)
+        return self._client
+
+    def keep(self, client: ApiClient) -> None:
+        """Use a client for some minutes."""
+        self._client, self._failure, self._until = client, "", time.monotonic() + _KEPT_SECONDS
+
+    def keep_failure(self, why: str) -> None:
+        """Try again in some seconds, not at once."""
+        self._client, self._failure, self._until = None, why, time.monotonic() + _FAILURE_KEPT_SECONDS
 
     def drop(self, client: ApiClient) -> None:
         """Forget a client, unless another thread has replaced it already."""
         with self.lock:
-            if self.client is client:
-                self.client = None
+            if self._client is client:
+                self._client = None
 
 
 def may_not_sign_in(cluster: Cluster, fault: Fault) -> Refusal:

@@ -1,12 +1,13 @@
 """The port `Monitor`."""
 
+import json
 from dataclasses import replace
 
 import pytest
 from testkit.azure import SUBSCRIPTION, LaptopAzure
 from testkit.cluster import Cluster as LaptopCluster
 
-from shared.adapters.azure_clients import AzureClients
+from shared.adapters.azure_clients import RETRIES, AzureClients
 from shared.adapters.kubernetes_monitor import KubernetesMonitor
 from shared.adapters.kubernetes_session import KubernetesSessions
 from shared.domain.looking import name_of
@@ -66,3 +67,20 @@ def test_a_cluster_that_does_not_answer_at_all_is_not_cold(
             KubernetesMonitor(KubernetesSessions(clients)).sight(CLUSTER)
     finally:
         kubeconfig.write_text(there)
+
+
+def test_a_sign_in_that_failed_is_not_tried_again_at_once(azure: LaptopAzure, clients: AzureClients) -> None:
+    """Each look asks for seven things at once; a cluster behind a silent ARM must not hold them all."""
+    azure.fault(area="arm", kind="status", status=500, path="listClusterUserCredential")
+    monitor = KubernetesMonitor(KubernetesSessions(clients))
+
+    tries = sign_ins(azure)
+    for _ in range(3):
+        with pytest.raises(PassingError, match="signing in"):
+            monitor.sight(CLUSTER)
+
+    assert 0 < sign_ins(azure) - tries <= RETRIES + 1
+
+
+def sign_ins(azure: LaptopAzure) -> int:
+    return sum("listClusterUserCredential" in json.dumps(line) for line in azure.log("arm"))
