@@ -109,6 +109,7 @@ def _annotations(rollout: Rollout) -> dict[str, str]:
         naming.DATABASE_ANNOTATION: rollout.staged.database.path,
         naming.GENERATION_ANNOTATION: rollout.staged.generation,
         naming.SOURCE_VERSION_ANNOTATION: rollout.staged.source_version or "",
+        naming.MOLECULE_ANNOTATION: rollout.staged.molecule,
     }
 
 

@@ -15,6 +15,7 @@ RUN_ANNOTATION = "elastic-blast-warmup/run-id"
 DATABASE_ANNOTATION = "elastic-blast-warmup/database"
 GENERATION_ANNOTATION = "elastic-blast-warmup/generation"
 SOURCE_VERSION_ANNOTATION = "elastic-blast-warmup/source-version"
+MOLECULE_ANNOTATION = "elastic-blast-warmup/molecule"
 
 # A DaemonSet's pods carry its name in a label with a 10-character hash behind it: 63 in all.
 MAX_DAEMONSET_NAME = 52

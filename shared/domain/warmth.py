@@ -147,8 +147,12 @@ def _databases(sight: Sighting, now: datetime) -> tuple[DatabaseWarmth, ...]:
     for daemon_set in sight.daemon_sets:
         row = _from_daemon_set(daemon_set, sight, now)
         also = rows.get(row.name)
-        rows[row.name] = replace(row, molecule=also.molecule, sources=("setup", "warmup")) if also else row
+        rows[row.name] = _joined(row, also) if also else row
     return tuple(rows[name] for name in sorted(rows))
+
+
+def _joined(row: DatabaseWarmth, job: DatabaseWarmth) -> DatabaseWarmth:
+    return replace(row, molecule=row.molecule or job.molecule, sources=("setup", "warmup"))
 
 
 def _from_daemon_set(daemon_set: Json, sight: Sighting, now: datetime) -> DatabaseWarmth:
@@ -156,7 +160,7 @@ def _from_daemon_set(daemon_set: Json, sight: Sighting, now: datetime) -> Databa
     notes = mapping(mapping(daemon_set, "metadata"), "annotations")
     row = DatabaseWarmth(
         name=_database_name(daemon_set),
-        molecule="",
+        molecule=text(notes, naming.MOLECULE_ANNOTATION),
         standing=Standing.UNKNOWN,
         nodes_ready=0,
         nodes_failed=0,

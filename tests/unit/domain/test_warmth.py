@@ -25,6 +25,7 @@ def daemon_set(desired: int = 2, observed: int = 4, **annotations: str) -> dict[
         "elastic-blast-warmup/database": "nt/nt_euk",
         "elastic-blast-warmup/generation": "abcdef01",
         "elastic-blast-warmup/source-version": "2026-05-26",
+        "elastic-blast-warmup/molecule": "nucl",
     } | annotations
     return {
         "metadata": {
