@@ -5,13 +5,14 @@ The only file that knows the Durable client; its SDK raises bare exceptions, whi
 
 import asyncio
 import json
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import azure.durable_functions as df
 from azure.durable_functions.models.DurableOrchestrationStatus import DurableOrchestrationStatus
 
+from entrypoints.hub_lists import whole_list
 from entrypoints.run_states import LIVE_STATUSES, RunState
 from shared.domain.runs import Run
 from shared.ports import PassingError
@@ -22,7 +23,6 @@ Status = df.OrchestrationRuntimeStatus
 
 WARM_UP = "warm_databases"
 BUDGET_SECONDS = 5.0  # the dashboard waits 30 s and polls every 5: an answer in time, or 503
-LIVE = tuple(Status[name] for name in LIVE_STATUSES)
 # Named always: a purge without terminal statuses deletes running instances too.
 TERMINAL = (Status.Completed, Status.Failed, Status.Terminated)
 _BEGINNING = datetime(2020, 1, 1, tzinfo=UTC)  # before the first run ever
@@ -50,11 +50,15 @@ class TaskHub:
 
     async def live(self) -> tuple[RunState, ...]:
         """Every warm-up that is under way, whoever started it."""
-        return await self._list(LIVE)
+        return await self._list({"runtimeStatus": ",".join(LIVE_STATUSES)})
 
     async def broken(self) -> tuple[RunState, ...]:
         """Every warm-up that could not wind itself up: terminated, or its story crashed."""
-        return await self._list((Status.Terminated, Status.Failed))
+        return await self._list({"runtimeStatus": "Terminated,Failed"})
+
+    async def with_prefix(self, prefix: str) -> tuple[RunState, ...]:
+        """Every warm-up whose id begins so, over or not, until it is purged."""
+        return await self._list({"instanceIdPrefix": prefix})
 
     async def purge(self, before: datetime) -> int:
         """Forget the runs that began before a moment and are over; the number forgotten."""
@@ -65,9 +69,12 @@ class TaskHub:
         )
         return int(result.instances_deleted)
 
-    async def _list(self, statuses: tuple[Any, ...]) -> tuple[RunState, ...]:
-        found = await _answer(self._client.get_status_by(runtime_status=list(statuses)))
-        return tuple(_state(status) for status in found if status and status.name == WARM_UP)
+    async def _list(self, query: Mapping[str, str]) -> tuple[RunState, ...]:
+        # The SDK has no public name for where it asks.
+        base = str(self._client._orchestration_bindings.rpc_base_url)  # noqa: SLF001
+        rows = await _answer(whole_list(base, query))
+        found = [DurableOrchestrationStatus.from_json(row) for row in rows]
+        return tuple(_state(status) for status in found if status.name == WARM_UP)
 
 
 async def _answer(question: Awaitable[T]) -> T:
