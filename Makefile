@@ -25,7 +25,7 @@ stage: ## put a BLAST database into the running stack: make stage FOLDER=/data/m
 	@$(PYTHON) -m local stage "$(FOLDER)" "$(NAME)"
 
 test: setup ## install what tests need and run every one of them
-	@$(PYTHON) -m pytest
+	@$(PYTHON) -m pytest -n 2 --dist loadfile
 
 unit: setup ## the quick tests only: no servers, seconds
 	@$(PYTHON) -m pytest tests/unit tests/stories tests/architecture shared

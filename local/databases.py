@@ -9,8 +9,10 @@ run leaves nothing half done.
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import subprocess
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -133,6 +135,14 @@ def translate(bases: str) -> str:
     """
     codons = (bases[start : start + 3] for start in range(0, len(bases) - 2, 3))
     return "".join(CODONS.get(codon, "X") for codon in codons)
+
+
+@contextmanager
+def _alone(data: Path) -> Iterator[None]:
+    """Let one process make databases at a time; the lock ends with its holder, however it ends."""
+    with (data / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _is_complete(folder: Path) -> bool:
