@@ -119,11 +119,12 @@ RECIPES = (
 def prepare(data: Path, progress: Progress, recipes: tuple[Recipe, ...] = RECIPES) -> list[Path]:
     """The folders of the databases under `data`, made now where they are not there yet."""
     data.mkdir(parents=True, exist_ok=True)
-    missing = [recipe for recipe in recipes if not _is_complete(data / recipe.name)]
-    if missing:
-        _require_tools()
-        for recipe in missing:
-            _make(recipe, data, progress)
+    with _alone(data):
+        missing = [recipe for recipe in recipes if not _is_complete(data / recipe.name)]
+        if missing:
+            _require_tools()
+            for recipe in missing:
+                _make(recipe, data, progress)
     return [data / recipe.name for recipe in recipes]
 
 
