@@ -17,12 +17,16 @@ def read_cluster(cluster: Cluster, *, clusters: Clusters) -> ClusterFacts | Refu
 
 
 def apply_daemonset(
-    order: RolloutOrder, *, clusters: Clusters, catalog: Catalog, rules: PodRules
+    order: RolloutOrder, *, clusters: Clusters, catalog: Catalog, claims: Claims, rules: PodRules
 ) -> Refusal | None:
     """Write one database's objects; applied server-side, so repeating it changes nothing.
 
+    An activity may outlive its run by minutes: one whose run no longer holds the database writes nothing.
     The manifest is made anew here, since it is too large for a history, and must still be the planned one.
     """
+    held = claims.read(order.plan.cluster, order.staged.database)
+    if held is None or held.run_id != order.run_id:
+        return _claim_lost(order)
     query = DatabaseQuery(account=order.plan.account, database=order.staged.database)
     manifest = judge_staging(catalog.listing(query.account, query.database))
     if isinstance(manifest, Refusal):
@@ -62,6 +66,14 @@ def _summed_up(order: LookOrder, look: ClusterLook, held: Claim | None) -> Obser
 
 def _progress(seen: DatabaseLook, bytes_per_node: int) -> DatabaseProgress:
     return progress.sum_up(seen.database, seen.states, settled=seen.settled, bytes_per_node=bytes_per_node)
+
+
+def _claim_lost(order: RolloutOrder) -> Refusal:
+    return Refusal(
+        reason=Reason.CLAIM_LOST,
+        message=f"run {order.run_id} no longer holds database {order.staged.database.name!r}",
+        remedy="start again, unless another run warms it now",
+    )
 
 
 def _replaced(staged: StagedDatabase) -> Refusal:

@@ -24,7 +24,14 @@ def hands(world: World, clock: Callable[[], datetime]) -> df.Blueprint:
     bind(blueprint, probe_access, catalog=world.catalog)
     bind(blueprint, describe_database, catalog=world.catalog)
     bind(blueprint, grant_roles, roles=world.roles)
-    bind(blueprint, apply_daemonset, clusters=world.clusters, catalog=world.catalog, rules=world.pod_rules)
+    bind(
+        blueprint,
+        apply_daemonset,
+        clusters=world.clusters,
+        catalog=world.catalog,
+        claims=world.claims,
+        rules=world.pod_rules,
+    )
     bind(blueprint, observe_nodes, clusters=world.clusters, claims=world.claims)
     bind(blueprint, retire_daemonsets, clusters=world.clusters)
     bind(blueprint, close_access, accounts=world.accounts, ledgers=world.ledgers)

@@ -13,11 +13,11 @@ from datetime import datetime, timedelta
 import azure.durable_functions as df
 import azure.functions as func
 
-from entrypoints.run_states import RunState
+from entrypoints.claiming import YOUNG
 from entrypoints.task_hub import TaskHub
 from shared.domain import leases
+from shared.domain.claims import Claim
 from shared.domain.model import Account
-from shared.domain.runs import Run
 from shared.ports import Accounts, Claims, Clusters, FinalError, Ledgers, PassingError
 
 EVERY_MINUTE = "0 * * * * *"  # an account must be closed within five of a run's violent end
@@ -28,9 +28,8 @@ _logger = logging.getLogger("warmup.janitor")
 
 @dataclass(slots=True, kw_only=True)
 class Rounds:
-    """What this process has already put away; forgetting it costs a second look, no more."""
+    """What this process has already done; forgetting it costs a second look, no more."""
 
-    settled: set[str] = field(default_factory=set)  # run ids
     purged_at: datetime | None = None
 
 
@@ -112,26 +111,29 @@ def _settle(account: Account, live: frozenset[str], ports: JanitorPorts) -> None
 
 
 async def _clear_clusters(hub: TaskHub, ports: JanitorPorts) -> None:
-    """Terminated runs keep their claims: they tell what is still to be taken away."""
-    for state in await hub.broken():
-        if state.run_id in ports.rounds.settled or state.run is None:
-            continue
+    """A claim that outlives its run tells what is still to be taken away, though the hub may know nothing."""
+    for claim in await asyncio.to_thread(ports.claims.all):
         try:
-            await asyncio.to_thread(_clear, state, state.run, ports)
+            await _clear(claim, hub, ports)
         except FAULTS as fault:
-            _logger.warning("run not cleared yet: run_id=%s %s", state.run_id, fault)
-        else:
-            ports.rounds.settled.add(state.run_id)
+            name = claim.database.name
+            _logger.warning("run not cleared yet: run_id=%s database=%s %s", claim.run_id, name, fault)
 
 
-def _clear(state: RunState, run: Run, ports: JanitorPorts) -> None:
-    cluster, databases = run.request.cluster, run.request.databases
-    for database in databases:
-        claim = ports.claims.read(cluster, database)
-        held = claim is not None and claim.run_id == state.run_id
-        if held and ports.clusters.remove(cluster, database, state.run_id):
-            _logger.info("took DaemonSet away: run_id=%s database=%s", state.run_id, database.name)
-    ports.claims.drop(cluster, databases, state.run_id)
+async def _clear(claim: Claim, hub: TaskHub, ports: JanitorPorts) -> None:
+    state = await hub.find(claim.run_id, with_input=True)
+    if state.live if state else ports.clock() - claim.claimed_at < YOUNG:
+        return
+    warm = state is not None and state.left_warm_pods
+    await asyncio.to_thread(_give_up, claim, ports, keep_pods=warm)
+
+
+def _give_up(claim: Claim, ports: JanitorPorts, *, keep_pods: bool) -> None:
+    """The claim goes last: while it is there, the next round tries again."""
+    cluster, database, run_id = claim.cluster, claim.database, claim.run_id
+    if not keep_pods and ports.clusters.remove(cluster, database, run_id):
+        _logger.info("took DaemonSet away: run_id=%s database=%s", run_id, database.name)
+    ports.claims.drop(cluster, (database,), run_id)
 
 
 async def _forget_runs(hub: TaskHub, ports: JanitorPorts) -> None:

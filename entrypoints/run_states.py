@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from shared.domain.judging import Outcome
+from shared.domain.model import Mode
 from shared.domain.runs import Run
 
 LIVE_STATUSES = ("Running", "Pending", "ContinuedAsNew", "Suspended")  # Durable's enum names
@@ -25,6 +27,12 @@ class RunState:
     def live(self) -> bool:
         """Whether it may still do something."""
         return self.runtime_status in LIVE_STATUSES
+
+    @property
+    def left_warm_pods(self) -> bool:
+        """Whether it ended well, with pods that are to stay."""
+        succeeded = isinstance(self.output, Mapping) and self.output.get("status") == Outcome.SUCCEEDED.value
+        return succeeded and (self.run is None or self.run.request.mode is not Mode.RELEASE)
 
     @property
     def ended_from_outside(self) -> bool:

@@ -52,10 +52,6 @@ class TaskHub:
         """Every warm-up that is under way, whoever started it."""
         return await self._list({"runtimeStatus": ",".join(LIVE_STATUSES)})
 
-    async def broken(self) -> tuple[RunState, ...]:
-        """Every warm-up that could not wind itself up: terminated, or its story crashed."""
-        return await self._list({"runtimeStatus": "Terminated,Failed"})
-
     async def with_prefix(self, prefix: str) -> tuple[RunState, ...]:
         """Every warm-up whose id begins so, over or not, until it is purged."""
         return await self._list({"instanceIdPrefix": prefix})

@@ -76,6 +76,7 @@ class Steps:
         self._shown: Json | None = None
         self.left_over = ""  # what could not be wound up, in sentences
         self._joined = False  # whether the account's ledger may name this run
+        self._pods_left = False  # whether there are pods that only the janitor can take away now
 
     @property
     def now(self) -> datetime:
@@ -217,7 +218,8 @@ class Steps:
         if not self.run.journal.began(Step.WARMING_UP):
             return
         if ending.outcome is not Outcome.SUCCEEDED or self.request.mode is Mode.RELEASE:
-            yield from self._persist("retire_daemonsets", self._holdings())
+            retired = yield from self._persist("retire_daemonsets", self._holdings())
+            self._pods_left = not retired
         elif self.request.mode is Mode.VERIFY:
             plan = replace(self._watching.plan, mode=Mode.WARM)
             for order in self._rollouts(plan):
@@ -229,8 +231,9 @@ class Steps:
             yield from self._persist("close_access", self._account_query())
 
     def release_claims(self) -> Verb[None]:
-        """Let others warm these databases."""
-        yield from self._persist("release_claims", self._holdings())
+        """Give the databases up; with pods left behind, the claims stay to tell the janitor of them."""
+        if not self._pods_left:
+            yield from self._persist("release_claims", self._holdings())
 
     def report(self, ending: Ending) -> Verb[Json]:
         """Tell the logs how it ended, and return what the dashboard reads."""
@@ -277,12 +280,14 @@ class Steps:
             self.finish(failed(_cause_of(failure)))
         return [decode(kind, answer) for answer in answers]
 
-    def _persist(self, activity: str, value: object) -> Verb[None]:
-        """Wind something up; the janitor finishes what even this cannot."""
+    def _persist(self, activity: str, value: object) -> Verb[bool]:
+        """Wind something up, or say that it is left over: the janitor finishes what even this cannot."""
         try:
             yield self._context.call_activity_with_retry(activity, _PERSISTENT_RETRY, encode(value))
         except Exception as failure:  # noqa: BLE001 - SDK 1.x raises nothing sharper
             self.left_over += f"{activity} is left to the janitor: {_cause_of(failure)}. "
+            return False
+        return True
 
 
 def _cause_of(failure: Exception) -> str:

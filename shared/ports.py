@@ -112,6 +112,9 @@ class Claims(Protocol):
     def read(self, cluster: Cluster, database: Database) -> Claim | None:
         """Who holds it."""
 
+    def all(self) -> tuple[Claim, ...]:
+        """Every claim there is, whether its run lives or not."""
+
     def drop(self, cluster: Cluster, databases: tuple[Database, ...], run_id: str) -> None:
         """Give up what this run holds; nothing of others."""
 

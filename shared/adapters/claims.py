@@ -5,7 +5,7 @@ from dataclasses import replace
 from shared.adapters.documents import Documents, Version
 from shared.domain.claims import Claim
 from shared.domain.model import Cluster, Database
-from shared.domain.naming import claim_name
+from shared.domain.naming import CLAIMS_FOLDER, claim_name
 from shared.ports import PassingError
 
 _TRIES = 5  # only a cancellation and an ending ever meet here
@@ -33,6 +33,11 @@ class BlobClaims:
         """Who holds it."""
         found = self._read(cluster, database)
         return None if found is None else found.value
+
+    def all(self) -> tuple[Claim, ...]:
+        """Read every document."""
+        found = (self._documents.read(name, Claim) for name in self._documents.names(CLAIMS_FOLDER))
+        return tuple(version.value for version in found if version is not None)
 
     def drop(self, cluster: Cluster, databases: tuple[Database, ...], run_id: str) -> None:
         """Delete those of this run, in whatever version they are."""

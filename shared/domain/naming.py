@@ -16,6 +16,7 @@ DATABASE_ANNOTATION = "elastic-blast-warmup/database"
 GENERATION_ANNOTATION = "elastic-blast-warmup/generation"
 SOURCE_VERSION_ANNOTATION = "elastic-blast-warmup/source-version"
 MOLECULE_ANNOTATION = "elastic-blast-warmup/molecule"
+CLAIMS_FOLDER = "claims/"
 
 # A DaemonSet's pods carry its name in a label with a 10-character hash behind it: 63 in all.
 MAX_DAEMONSET_NAME = 52
@@ -43,7 +44,7 @@ def label_value(database: Database) -> str:
 def claim_name(cluster: Cluster, database: Database) -> str:
     """The blob that says which run holds a database on a cluster; Azure's names ignore case."""
     place = f"{cluster.subscription_id}/{cluster.resource_group}/{cluster.name}".lower()
-    return f"claims/{place}/{database.name}.json"
+    return f"{CLAIMS_FOLDER}{place}/{database.name}.json"
 
 
 def instance_id(cluster: Cluster, databases: tuple[Database, ...], nonce: str) -> str:

@@ -28,6 +28,7 @@ class Reason(StrEnum):
     DATABASE_UPDATING = "database_updating"
     DATABASE_INCONSISTENT = "database_inconsistent"
     DATABASE_TOO_MANY_FILES = "database_too_many_files"
+    CLAIM_LOST = "claim_lost"
     POLICY_FORBIDS = "policy_forbids"
 
 

@@ -85,6 +85,9 @@ class MemoryClaims:
         self._stage.answer_as("claims")
         return self._held.get(naming.claim_name(cluster, database))
 
+    def all(self) -> tuple[Claim, ...]:
+        return tuple(self._held.values())
+
     def drop(self, cluster: Cluster, databases: tuple[Database, ...], run_id: str) -> None:
         with self._lock:
             for database in databases:

@@ -80,6 +80,15 @@ def test_a_run_drops_what_it_holds_and_nothing_of_others(documents: Documents) -
     assert claims.read(CLUSTER, CORE) == claim("run-2", CORE)
 
 
+def test_all_claims_are_told_whoever_holds_them(documents: Documents) -> None:
+    claims = BlobClaims(documents)
+    assert claims.all() == ()
+
+    claims.take(claim("run-1"), over=None)
+    claims.take(claim("run-2", CORE), over=None)
+    assert set(claims.all()) == {claim("run-1"), claim("run-2", CORE)}
+
+
 def test_a_cancellation_is_written_down_for_the_run_that_holds_it(documents: Documents) -> None:
     claims = BlobClaims(documents)
     claims.take(claim("run-1"), over=None)
