@@ -1,14 +1,20 @@
 """Hands on the cluster: read it, roll out, look, take away."""
 
+import logging
+
 from shared.domain import progress
 from shared.domain.claims import Claim
 from shared.domain.daemonset import PodRules, Rollout
+from shared.domain.events import Change, Event, line_of
 from shared.domain.model import Cluster, ClusterFacts, StagedDatabase
+from shared.domain.phases import Phase
 from shared.domain.progress import DatabaseProgress, Observation
 from shared.domain.refusals import Reason, Refusal
 from shared.domain.runs import ClusterLook, DatabaseLook, DatabaseQuery, Holdings, LookOrder, RolloutOrder
 from shared.domain.staging import judge_staging
 from shared.ports import Catalog, Claims, Clusters
+
+_logger = logging.getLogger("warmup")
 
 
 def read_cluster(cluster: Cluster, *, clusters: Clusters) -> ClusterFacts | Refusal:
@@ -34,7 +40,10 @@ def apply_daemonset(
     if manifest.generation != order.staged.generation:
         return _replaced(order.staged)
     rollout = Rollout(plan=order.plan, staged=order.staged, run_id=order.run_id, now=order.now, rules=rules)
-    return clusters.apply(rollout, manifest)
+    refusal = clusters.apply(rollout, manifest)
+    if refusal is None:
+        _logger.info(line_of(_rolled_out(order)))
+    return refusal
 
 
 def observe_nodes(order: LookOrder, *, clusters: Clusters, claims: Claims) -> Observation:
@@ -47,6 +56,19 @@ def retire_daemonsets(holdings: Holdings, *, clusters: Clusters) -> int:
     """Delete the DaemonSets that carry this run's id; what is gone already is no error."""
     return sum(
         clusters.remove(holdings.cluster, database, holdings.run_id) for database in holdings.databases
+    )
+
+
+def _rolled_out(order: RolloutOrder) -> Event:
+    return Event(
+        event=Change.ROLLED_OUT,
+        instance_id=order.run_id,
+        cluster=order.plan.cluster.name,
+        database=order.staged.database.name,
+        account=order.plan.account.name,
+        phase=Phase.WARMING_UP.value,
+        mode=order.plan.mode.value,
+        bytes=order.staged.bytes,
     )
 
 

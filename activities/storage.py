@@ -1,14 +1,18 @@
 """Hands on the storage account's network: open it for a run, close it after the last one."""
 
+import logging
 from collections.abc import Callable
 from datetime import datetime
 
 from shared.domain import leases
+from shared.domain.events import Change, Event, line_of
+from shared.domain.phases import Phase
 from shared.domain.refusals import Refusal
 from shared.domain.runs import Access, AccountQuery
 from shared.ports import Accounts, Ledgers
 
 Clock = Callable[[], datetime]
+_logger = logging.getLogger("warmup")
 
 
 def inspect_access(query: AccountQuery, *, accounts: Accounts) -> Access | Refusal:
@@ -36,6 +40,7 @@ def open_access(
         refusal = accounts.open(account, found)
         if refusal is not None:
             return refusal
+    _logger.info(line_of(_event(Change.ACCOUNT_OPENED, query, Phase.CONFIGURING.value)))
     return Access(account=account, before=ledger.before or found)
 
 
@@ -51,4 +56,11 @@ def close_access(query: AccountQuery, *, accounts: Accounts, ledgers: Ledgers) -
         if before is not None:
             accounts.restore(account, before)
             page.write(leases.restored(ledger))
+            _logger.info(line_of(_event(Change.ACCOUNT_CLOSED, query)))
     return before is not None
+
+
+def _event(change: Change, query: AccountQuery, phase: str = "") -> Event:
+    return Event(
+        event=change, instance_id=query.run_id, cluster=query.cluster, account=query.name, phase=phase
+    )

@@ -13,15 +13,16 @@ from entrypoints import presenting
 from entrypoints.answering import Answer, Json, ShutDoorError, read_body, refused
 from entrypoints.authorising import Gate
 from entrypoints.binding import bind_hub_door
-from entrypoints.claiming import Bid, claim_databases
+from entrypoints.claiming import Bid
+from entrypoints.starting import start_run
 from entrypoints.task_hub import TaskHub
 from entrypoints.waiting import eventually, within
 from shared.domain import naming
 from shared.domain.claims import Conflict, HeldBy
+from shared.domain.events import Change, Event, line_of
 from shared.domain.model import Cluster, Mode, WarmupRequest
 from shared.domain.refusals import Refusal
 from shared.domain.requests import RequestDefaults, parse_cluster, parse_database, parse_request, parse_run_id
-from shared.domain.runs import Run
 from shared.domain.status import database_names
 from shared.domain.warmth import Origin, daemon_set_of, origin_of
 from shared.ports import Claims, Monitor, PassingError
@@ -80,7 +81,7 @@ async def cancel_warmup(req: func.HttpRequest, hub: TaskHub, ports: WarmupPorts)
     )
     if not any(marked):
         raise ShutDoorError(409, f"run {run_id} holds nothing that could be given up; it ends by itself")
-    _logger.info("warm-up cancelled: run_id=%s by=%s", run_id, caller.object_id)
+    _logger.info(line_of(_cancelled(run_id, request, caller.object_id)))
     return Answer(status=202, body={"instance_id": run_id, "status": "cancelling"}, headers=RETRY_AFTER)
 
 
@@ -108,23 +109,11 @@ async def _begin(request: WarmupRequest, nonce: str, hub: TaskHub, ports: Warmup
     run_id = naming.instance_id(request.cluster, request.databases, f"{request.mode.value} {nonce}")
     if await hub.find(run_id) is not None:
         return _queued(run_id, request)  # the same question asked again
-    if not request.dry_run:
-        verdict = await claim_databases(
-            Bid(run_id=run_id, request=request, now=ports.clock()), ports.claims, hub
-        )
-        if isinstance(verdict, Conflict):
-            raise ShutDoorError(409, verdict.message)
-        if isinstance(verdict, HeldBy):
-            return await _already_running(verdict.run_id, request, hub)
-    await hub.start(run_id, Run(request=request))
-    _logger.info(
-        "warm-up started: run_id=%s cluster=%s databases=%s mode=%s by=%s",
-        run_id,
-        request.cluster.name,
-        database_names(request),
-        request.mode.value,
-        request.requested_by,
-    )
+    verdict = await start_run(Bid(run_id=run_id, request=request, now=ports.clock()), ports.claims, hub)
+    if isinstance(verdict, Conflict):
+        raise ShutDoorError(409, verdict.message)
+    if isinstance(verdict, HeldBy):
+        return await _already_running(verdict.run_id, request, hub)
     return _queued(run_id, request)
 
 
@@ -133,6 +122,16 @@ async def _already_running(run_id: str, request: WarmupRequest, hub: TaskHub) ->
     if not await eventually(lambda: hub.find(run_id)):
         raise PassingError(f"run {run_id} holds these databases and has not begun")
     return _queued(run_id, request, already_running=True)
+
+
+def _cancelled(run_id: str, request: WarmupRequest, by: str) -> Event:
+    return Event(
+        event=Change.CANCEL_ASKED,
+        instance_id=run_id,
+        cluster=request.cluster.name,
+        database=database_names(request),
+        by=by,
+    )
 
 
 async def _daemon_set(cluster: Cluster, name: str, monitor: Monitor) -> Json | None:

@@ -263,6 +263,7 @@ class Steps:
             name=self.request.account_name,
             resource_group=self.request.account_resource_group,
             run_id=self.run_id,
+            cluster=self.request.cluster.name,
         )
 
     def _call(self, activity: str, value: object, kind: Any) -> Verb[Any]:

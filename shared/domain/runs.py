@@ -47,6 +47,7 @@ class AccountQuery:
     name: str
     resource_group: str | None
     run_id: str
+    cluster: str = ""  # for which; the logs say so
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
