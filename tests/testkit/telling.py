@@ -1,7 +1,8 @@
-"""Tells a story with canned answers: no engine, no waiting; time moves when a timer is awaited.
+"""Tells stories without an engine: nothing waits, time moves when a timer is awaited.
 
 It stands where Durable's context stands and offers what the steps use of it, nothing more. Values cross
-it as JSON text, as they do in a history.
+it as JSON text, as they do in a history. A story may be told over canned answers (`tell`), or yield by
+yield over hands that really act (`Story`), whose host a test may kill at any yield.
 """
 
 import json
@@ -15,8 +16,20 @@ from shared.domain.runs import Run
 from shared.wire import encode
 
 NOON = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
-ACTIVITY_SECONDS = 1  # what every activity takes here
+ACTIVITY = timedelta(seconds=1)  # what every activity takes here
+RUN_ID = "run1"
 Answer = Callable[[Any], Any] | object
+Perform = Callable[[str, Any], Any]  # an activity by name: its input's JSON in, its answer's out
+
+
+@dataclass
+class Clock:
+    """The time of a told world."""
+
+    now: datetime = NOON
+
+    def __call__(self) -> datetime:
+        return self.now
 
 
 @dataclass
@@ -28,6 +41,16 @@ class Task:
     many: bool = False
 
 
+@dataclass(frozen=True)
+class Answered:
+    """What came of one yield, and when: a few rows of a history."""
+
+    asked: Task
+    at: datetime
+    results: list[Any]
+    failure: Exception | None = None
+
+
 @dataclass
 class Telling:
     """One story told to its end."""
@@ -36,7 +59,6 @@ class Telling:
     statuses: list[dict[str, Any]]
     called: list[str]
     rows_per_history: list[int]
-    ended_at: datetime
 
     @property
     def error(self) -> str:
@@ -47,19 +69,18 @@ class Telling:
 class Context:
     """The part of DurableOrchestrationContext that the steps use."""
 
-    def __init__(self, given: Any, now: datetime) -> None:
-        self.instance_id = "run1"
+    def __init__(self, given: Any, now: datetime, run_id: str) -> None:
+        self.instance_id = run_id
         self.current_utc_datetime = now
         self.statuses: list[dict[str, Any]] = []
         self.continued_with: Any = None
-        self.rows = 3
         self._given = given
 
     def get_input(self) -> Any:
-        return json.loads(json.dumps(self._given))
+        return _through_json(self._given)
 
     def call_activity_with_retry(self, name: str, _retry: object, value: Any) -> Task:
-        return Task(calls=[(name, json.loads(json.dumps(value)))])
+        return Task(calls=[(name, _through_json(value))])
 
     def task_all(self, tasks: list[Task]) -> Task:
         return Task(calls=[call for task in tasks for call in task.calls], many=True)
@@ -68,68 +89,130 @@ class Context:
         return Task(until=until)
 
     def set_custom_status(self, status: dict[str, Any]) -> None:
-        self.statuses.append(json.loads(json.dumps(status)))
+        self.statuses.append(_through_json(status))
 
     def continue_as_new(self, given: Any) -> None:
         self.continued_with = given
 
 
-def tell(run: Run, answers: Mapping[str, Answer], *, fail_after_activities: int = 10_000) -> Telling:
-    """Tell the story; an answer is a value, a function of the input, or an exception to raise."""
-    told = _Told(answers=answers, left=fail_after_activities)
-    given, now = encode(run), NOON
-    while True:
-        context = Context(given, now)
-        output = told.history(context)
-        now = context.current_utc_datetime
-        if context.continued_with is None:
-            return Telling(
-                output=output,
-                statuses=told.statuses,
-                called=told.called,
-                rows_per_history=told.rows,
-                ended_at=now,
-            )
-        given = context.continued_with
+class Story:
+    """One run, told yield by yield."""
 
+    def __init__(self, run: Run, perform: Perform, clock: Clock, run_id: str = RUN_ID) -> None:
+        self.run_id = run_id
+        self.given = encode(run)
+        self.over = False
+        self.terminated = False
+        self.output: Any = None
+        self.called: list[str] = []
+        self.rows_per_history: list[int] = []
+        self._perform = perform
+        self._clock = clock
+        self._told: list[dict[str, Any]] = []
+        self._history: list[Answered] = []
+        self._begin()
 
-@dataclass
-class _Told:
-    answers: Mapping[str, Answer]
-    left: int
-    called: list[str] = field(default_factory=list)
-    statuses: list[dict[str, Any]] = field(default_factory=list)
-    rows: list[int] = field(default_factory=list)
+    @property
+    def statuses(self) -> list[dict[str, Any]]:
+        """Every status shown so far, each once."""
+        return self._told + self._context.statuses
 
-    def history(self, context: Context) -> Any:
-        story = warm_databases(context)
-        send: Callable[[], Task] = lambda: next(story)  # noqa: E731
+    def step(self) -> None:
+        """Perform what the story waits for, write the answer down, and tell on."""
+        answered = self._answer()
+        self._history.append(answered)
+        self._go_on(answered)
+
+    def tell_on(self) -> None:
+        """Tell it to its end."""
+        while not self.over:
+            self.step()
+
+    def act_unheard(self) -> None:
+        """What is in flight has its effect, and its answer is lost: the host died, or the run was ended."""
+        self._answer()
+
+    def resume(self) -> None:
+        """Replay what was recorded, as another host does; what was in flight is asked for again."""
+        self._open()
+        for answered in self._history:
+            assert self._asked == answered.asked, "replayed, the story asks for something else"
+            self._go_on(answered)
+
+    def terminate(self) -> None:
+        """End it from outside: nothing of the story runs any more, not even what winds it up."""
+        self.over = self.terminated = True
+
+    def _begin(self) -> None:
+        self._began = self._clock.now
+        self._history = []
+        self._open()
+
+    def _open(self) -> None:
+        self._context = Context(self.given, self._began, self.run_id)
+        self._story: Any = warm_databases(self._context)
+        self._asked: Task = next(self._story)
+
+    def _answer(self) -> Answered:
+        asked = self._asked
+        if asked.until is not None:
+            self._clock.now = max(asked.until, self._clock.now)
+            return Answered(asked, self._clock.now, [None])
+        self._clock.now += ACTIVITY
         try:
-            while True:
-                send = self._perform(context, send(), story)
-        except StopIteration as end:
-            self.statuses += context.statuses
-            self.rows.append(context.rows)
-            return end.value
-
-    def _perform(self, context: Context, task: Task, story: Any) -> Callable[[], Task]:
-        context.rows += 4 * max(1, len(task.calls))
-        if task.until is not None:
-            context.current_utc_datetime = max(task.until, context.current_utc_datetime)
-            return lambda: story.send(None)
-        context.current_utc_datetime += timedelta(seconds=ACTIVITY_SECONDS)
-        try:
-            results = [self._answer(name, value) for name, value in task.calls]
+            results = [self._call(name, value) for name, value in asked.calls]
         except Exception as failure:  # noqa: BLE001 - thrown into the story, as the SDK does
-            thrown = failure
-            return lambda: story.throw(thrown)
-        return lambda: story.send(results if task.many else results[0])
+            return Answered(asked, self._clock.now, [], failure)
+        return Answered(asked, self._clock.now, results)
 
-    def _answer(self, name: str, value: Any) -> Any:
+    def _call(self, name: str, value: Any) -> Any:
         self.called.append(name)
-        answer = self.answers[name]
+        try:
+            return _through_json(self._perform(name, value))
+        except Exception as cause:
+            text = f"Activity function '{name}' failed: {type(cause).__name__}: {cause}"
+            raise Exception(f"{text} \n {{}}") from cause  # noqa: TRY002 - the SDK raises bare exceptions
+
+    def _go_on(self, answered: Answered) -> None:
+        self._context.current_utc_datetime = answered.at
+        results = answered.results
+        try:
+            if answered.failure is not None:
+                self._asked = self._story.throw(answered.failure)
+            else:
+                self._asked = self._story.send(results if answered.asked.many else results[0])
+        except StopIteration as end:
+            self._end_of_history(end.value)
+
+    def _end_of_history(self, output: Any) -> None:
+        self.rows_per_history.append(3 + sum(4 * max(1, len(a.asked.calls)) for a in self._history))
+        if self._context.continued_with is None:
+            self.over, self.output = True, output
+            return
+        self._told = self.statuses
+        self.given = _through_json(self._context.continued_with)
+        self._begin()
+
+
+def tell(run: Run, answers: Mapping[str, Answer]) -> Telling:
+    """Tell the story; an answer is a value, a function of the input, or an exception to raise."""
+
+    def perform(name: str, value: Any) -> Any:
+        answer = answers[name]
         result = answer(value) if callable(answer) else answer
         if isinstance(result, Exception):
-            text = f"Activity function '{name}' failed: {type(result).__name__}: {result}"
-            raise Exception(f"{text} \n {{}}")  # noqa: TRY002, TRY004 - the SDK raises bare exceptions
-        return json.loads(json.dumps(encode(result)))
+            raise result
+        return encode(result)
+
+    story = Story(run, perform, Clock())
+    story.tell_on()
+    return Telling(
+        output=story.output,
+        statuses=story.statuses,
+        called=story.called,
+        rows_per_history=story.rows_per_history,
+    )
+
+
+def _through_json(value: Any) -> Any:
+    return json.loads(json.dumps(value))

@@ -1,0 +1,220 @@
+"""Hosts that die and runs that are ended from outside, at every yield of a story over hands that act."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from testkit import builders as a
+from testkit.telling import RUN_ID, Story
+from testkit.world import FOUND, World
+
+from shared.domain.claims import Claimed, Conflict, HeldBy
+from shared.domain.leases import Ledger
+from shared.domain.model import Database, Mode
+
+# What a dead host had in flight becomes visible to another one after this long, at the backend's default.
+VISIBLE_AGAIN = timedelta(minutes=5)
+CLOSED_WITHIN_MINUTES = 5
+CANCELLED_AFTER = timedelta(seconds=10)  # while the nodes are at work
+TWO_DATABASES = (a.DATABASE, Database(name="nt", folder="nt"))
+
+
+@dataclass(frozen=True)
+class Plot:
+    """What is asked for, what the world does about it, and how it must end."""
+
+    ends: str = "succeeded"
+    leaves: Mode | None = Mode.WARM  # what its DaemonSets do in the end; None: there are none
+    asked: dict[str, Any] = field(default_factory=dict)
+    broken: frozenset[str] = frozenset()
+    cancelled: bool = False
+
+    def begin(self, folder: Path) -> tuple[World, Story]:
+        world = World(folder, self.broken)
+        story = world.begin(**self.asked)
+        if self.cancelled:
+            world.later(CANCELLED_AFTER, lambda: world.claims.cancel(a.CLUSTER, a.DATABASE, RUN_ID, "oid"))
+        return world, story
+
+    @property
+    def databases(self) -> tuple[Database, ...]:
+        return a.request(**self.asked).databases
+
+
+PLOTS = {
+    "success": Plot(),
+    "failed node": Plot(ends="failed", leaves=None, broken=frozenset({"node2"})),
+    "cancelled": Plot(ends="cancelled", leaves=None, cancelled=True),
+    "two databases": Plot(asked={"databases": TWO_DATABASES}),
+    "verify": Plot(asked={"mode": Mode.VERIFY}),
+    "release": Plot(leaves=None, asked={"mode": Mode.RELEASE}),
+    "refused": Plot(
+        ends="failed", leaves=None, asked={"databases": (Database(name="absent", folder="absent"),)}
+    ),
+    "dry run of what is closed": Plot(ends="failed", leaves=None, asked={"dry_run": True}),
+}
+each_plot = pytest.mark.parametrize("plot", PLOTS.values(), ids=PLOTS)
+
+
+def check(world: World, story: Story) -> None:
+    """What must hold whenever the story waits."""
+    owners = [owner.run_id for owner in world.ledger.owners]
+    if world.network != FOUND:
+        assert owners == [RUN_ID], "open, and no owner is named"
+        assert not story.over, "open after the end"
+        assert world.ledger.before == FOUND, "open, and the way back is not known"
+    counted = [status for status in story.statuses if "bytes_done" in status]
+    for status in counted:
+        ready, failed, active = (status[f"nodes_{kind}"] for kind in ("ready", "failed", "active"))
+        assert ready + failed + active == status["total_jobs"]
+    assert all(one["bytes_done"] <= other["bytes_done"] for one, other in pairwise(counted))
+
+
+def check_end(world: World, story: Story, plot: Plot) -> None:
+    """What must hold when the story is over."""
+    check(world, story)
+    assert story.output["status"] == plot.ends
+    check_nothing_is_held(world, plot)
+    modes = {there.mode for there in world.clusters.daemon_sets.values()}
+    assert modes == ({plot.leaves} if plot.leaves else set())
+
+
+def check_nothing_is_held(world: World, plot: Plot) -> None:
+    assert (world.network, world.ledger) == (FOUND, Ledger())
+    assert isinstance(world.claim("run2", a.request(**plot.asked)), Claimed)
+
+
+def check_second_start(world: World, plot: Plot) -> None:
+    """A start of the same thing while the run lives is that run, unless it is about to end."""
+    verdict = world.claim("run2", a.request(**plot.asked))
+    assert verdict == HeldBy(run_id=RUN_ID) or (plot.cancelled and isinstance(verdict, Conflict))
+
+
+def yields_of(plot: Plot, folder: Path) -> int:
+    """How often its story waits, when nobody interrupts it."""
+    _, story = plot.begin(folder)
+    count = 0
+    while not story.over:
+        story.step()
+        count += 1
+    return count
+
+
+def interrupted(plot: Plot, folder: Path) -> Iterator[tuple[World, Story]]:
+    """A fresh world for each yield, its story told as far as that."""
+    for told in range(yields_of(plot, folder)):
+        world, story = plot.begin(folder)
+        for _ in range(told):
+            story.step()
+        yield world, story
+
+
+@each_plot
+def test_a_run_that_nobody_interrupts_keeps_every_promise(plot: Plot, tmp_path: Path) -> None:
+    world, story = plot.begin(tmp_path)
+    while not story.over:
+        check(world, story)
+        if "release_claims" not in story.called and not plot.asked.get("dry_run"):
+            check_second_start(world, plot)
+        story.step()
+
+    check_end(world, story, plot)
+
+
+@each_plot
+@pytest.mark.parametrize("had_effect", [True, False])
+def test_a_host_that_dies_at_any_yield_changes_nothing(
+    plot: Plot, tmp_path: Path, *, had_effect: bool
+) -> None:
+    for world, story in interrupted(plot, tmp_path):
+        if had_effect:
+            story.act_unheard()
+        check(world, story)
+        world.clock.now += VISIBLE_AGAIN
+        story.resume()
+        while not story.over:
+            story.step()
+            check(world, story)
+
+        check_end(world, story, plot)
+        assert world.accounts.openings <= 1
+
+
+@each_plot
+def test_a_host_that_dies_at_every_yield_changes_nothing(plot: Plot, tmp_path: Path) -> None:
+    world, story = plot.begin(tmp_path)
+    while not story.over:
+        story.act_unheard()
+        story.resume()
+        story.step()
+        check(world, story)
+
+    check_end(world, story, plot)
+
+
+@each_plot
+@pytest.mark.parametrize("forgotten", [False, True], ids=["terminated", "purged"])
+@pytest.mark.parametrize("in_flight", ["lost", "done", "late"])
+def test_what_is_ended_from_outside_at_any_yield_is_put_away_by_the_janitor(
+    plot: Plot, in_flight: str, tmp_path: Path, *, forgotten: bool
+) -> None:
+    for world, story in interrupted(plot, tmp_path):
+        if in_flight == "done":
+            story.act_unheard()
+        story.terminate()
+        if forgotten:
+            del world.hub.stories[RUN_ID]
+        if in_flight == "late":
+            world.send_janitor(rounds=1)
+            story.act_unheard()
+        world.send_janitor(rounds=CLOSED_WITHIN_MINUTES)
+
+        check_nothing_is_held(world, plot)
+        if "release_claims" not in story.called:  # else all but its report was done
+            assert not world.clusters.daemon_sets, f"left after {story.called[-1]}"
+
+
+@pytest.mark.parametrize("plot", [PLOTS["failed node"], PLOTS["release"]])
+def test_pods_that_a_run_could_not_take_away_are_taken_away_by_the_janitor(
+    plot: Plot, tmp_path: Path
+) -> None:
+    world, story = plot.begin(tmp_path)
+    world.clusters.silent = True
+    story.tell_on()
+    world.send_janitor(rounds=1)
+    assert world.clusters.daemon_sets
+
+    world.clusters.silent = False
+    world.send_janitor(rounds=1)
+
+    assert "retire_daemonsets is left to the janitor" in str(story.output["steps"])
+    assert not world.clusters.daemon_sets
+    check_nothing_is_held(world, plot)
+
+
+def test_warm_pods_stay_when_only_their_claim_was_left_behind(tmp_path: Path) -> None:
+    world, story = PLOTS["success"].begin(tmp_path)
+    claim = world.claims.read(a.CLUSTER, a.DATABASE)
+    story.tell_on()
+    assert claim is not None
+    world.claims.take(claim, over=None)
+    world.send_janitor(rounds=1)
+
+    assert world.claims.all() == ()
+    assert world.clusters.daemon_sets
+
+
+def test_a_start_that_the_hub_has_not_heard_of_yet_keeps_its_claim(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.clock.now += timedelta(seconds=1)  # just after the last round
+    world.claim("run9", a.request())
+    world.clock.now -= timedelta(seconds=1)
+    world.send_janitor(rounds=1)
+    assert [claim.run_id for claim in world.claims.all()] == ["run9"]
+
+    world.send_janitor(rounds=1)
+    assert world.claims.all() == ()
