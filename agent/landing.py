@@ -1,8 +1,8 @@
 """One block on its way to the disk: written, digested, marked, and resumed where it stopped.
 
-Syncing each block before it is sealed bounds the dirty pages of a node that serves searches to one block
-per worker, so that the kernel never stalls everybody to write gigabytes back; the pages themselves stay
-cached, for the searches to come.
+Syncing every few MiB bounds the dirty pages of a node that serves searches to that much per worker, so
+that the kernel never stalls everybody to write gigabytes back; the pages themselves stay cached, for the
+searches to come.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from .ledger import Block, Ledger
     from .pacing import Pace
     from .tally import Tally
+
+# The dirty pages that a worker may leave at a time.
+SYNC_BYTES = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,24 +68,29 @@ class Landing:
             # A power cut took bytes that were marked, or somebody touched them.
             self._digest, self.written = hashlib.sha256(), 0
 
-    def take(self, chunk: bytes) -> None:
+    def take(self, chunk: memoryview) -> None:
         """Put the next bytes where they belong."""
         self._hand.shift.check()
         self._hand.tally.add(self._hand.shift.worker, "fetched", len(chunk))
         with self._writing(len(chunk)):
-            _write_all(self._descriptor, memoryview(chunk), self._block.start + self.written)
+            _write_all(self._descriptor, chunk, self._block.start + self.written)
         self._digest.update(chunk)
         self.written += len(chunk)
         if self.left:
+            if self.written // SYNC_BYTES > (self.written - len(chunk)) // SYNC_BYTES:
+                self._sync()
             self._mark()
         self._hand.pace.wait_for(len(chunk))
 
     def seal(self) -> None:
         """All bytes are there: sync them, then say so."""
-        with self._writing(0):
-            os.fdatasync(self._descriptor)
+        self._sync()
         self._mark()
         self._hand.tally.add(self._hand.shift.worker, "landed", self._block.length)
+
+    def _sync(self) -> None:
+        with self._writing(0):
+            os.fdatasync(self._descriptor)
 
     def _mark(self) -> None:
         mark = Mark(written=self.written, digest=self._digest.digest())

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .manifest import File
 
 # Part of what a digest means: changing it makes digests of different agents incomparable.
-BLOCK_BYTES = 8 * 1024 * 1024
+BLOCK_BYTES = 32 * 1024 * 1024
 RECORD = struct.Struct("<Q32s")
 HEAD_BYTES = 32
 DIGEST_BYTES = 32

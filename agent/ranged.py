@@ -31,6 +31,8 @@ WASTE = 0.01
 MOST_HALVINGS = 6
 # Smaller requests cost more in headers and turns than they save.
 SMALLEST_REQUEST_BYTES = 16 * 1024
+# What of one answer can be on its way at most: our receive buffer, and what a sender buffers for it.
+MOST_ON_THE_WAY_BYTES = 2 * 1024 * 1024
 # Many small files are bound by turns, not by bytes.
 LEAST_CONNECTIONS = 8
 FIRST_PAUSE_SECONDS = 0.1
@@ -151,5 +153,6 @@ def effort_for(missing: int, starts: int, most_connections: int) -> Effort:
     """
     wasted = int(missing * WASTE / 2 ** min(starts - 1, MOST_HALVINGS))
     connections = min(most_connections, max(LEAST_CONNECTIONS, wasted // SMALLEST_REQUEST_BYTES))
-    request = max(SMALLEST_REQUEST_BYTES, min(BLOCK_BYTES, wasted // connections))
+    share = max(SMALLEST_REQUEST_BYTES, wasted // connections)
+    request = BLOCK_BYTES if share >= MOST_ON_THE_WAY_BYTES else share
     return Effort(connections=connections, request_bytes=request)

@@ -1,7 +1,7 @@
 """What the agent remembers of files it has verified: receipts on the way, then the marker.
 
 A record alone proves nothing: it counts only while the file on disk still has the size and the
-modification time that were seen when its bytes were verified.
+modification time that were seen when its bytes were verified, and is still the same file.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ class Record:
     """Of the blob, in seconds since the epoch."""
     mtime_ns: int
     """Of the file on this node, when it was verified."""
+    inode: int
+    """Tells files apart that were written within one tick of the clock."""
 
     def speaks_of(self, file: File) -> bool:
         """Was it this blob that was verified?"""
@@ -41,7 +43,7 @@ class Record:
 
     def agrees_with(self, found: stat_result) -> bool:
         """Does the file still look as it did then?"""
-        return (self.size, self.mtime_ns) == (found.st_size, found.st_mtime_ns)
+        return (self.size, self.mtime_ns, self.inode) == (found.st_size, found.st_mtime_ns, found.st_ino)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +64,7 @@ def record_of(file: File, digest: str, found: stat_result) -> Record:
         digest=digest,
         modified=file.modified,
         mtime_ns=found.st_mtime_ns,
+        inode=found.st_ino,
     )
 
 

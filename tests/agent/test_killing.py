@@ -11,10 +11,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
-from testkit.sample_database import contents
+from testkit.sample_database import VOLUME_BYTES, contents
 from testkit.warm_node import Outcome, WarmNode, kill, wait_until
-
-from agent.ledger import BLOCK_BYTES
 
 if TYPE_CHECKING:
     from testkit.blob_server import BlobServer
@@ -99,7 +97,7 @@ def test_staged_bytes_that_were_lost_after_all_are_fetched_again(node: WarmNode,
 
     assert outcome.exit_code == 0
     assert node.files() == contents(server, "core_nt")
-    assert 0 < server.served["core_nt/core_nt.00.nsq"] <= BLOCK_BYTES + BLOCK_BYTES // 8
+    assert 0 < server.served["core_nt/core_nt.00.nsq"] <= VOLUME_BYTES
 
 
 def test_sigterm_ends_the_agent_within_two_seconds_and_says_so(node: WarmNode, server: BlobServer) -> None:

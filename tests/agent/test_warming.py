@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from testkit.sample_database import contents, put_database
 
+from agent.ledger import BLOCK_BYTES
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -35,9 +37,14 @@ def overwrite(blast: Path) -> None:
 
 
 def swap(blast: Path) -> None:
-    (blast / "core_nt.00.nsq").rename(blast / "aside")
-    (blast / "core_nt.01.nsq").rename(blast / "core_nt.00.nsq")
-    (blast / "aside").rename(blast / "core_nt.01.nsq")
+    """Each gets the other's bytes and keeps its own time, as if both had been written in one tick."""
+    first, second = blast / "core_nt.00.nsq", blast / "core_nt.01.nsq"
+    times = [path.stat().st_mtime_ns for path in (first, second)]
+    first.rename(blast / "aside")
+    second.rename(first)
+    (blast / "aside").rename(second)
+    for path, time in zip((first, second), times, strict=True):
+        os.utime(path, ns=(time, time))
 
 
 def damage_in_the_middle_with_its_time_put_back(blast: Path) -> None:
@@ -53,6 +60,15 @@ def test_a_cold_node_gets_every_byte(node: WarmNode, server: BlobServer) -> None
     assert outcome.exit_code == 0
     assert node.files() == contents(server, "core_nt")
     assert server.served_bytes == sum(map(len, node.files().values()))
+
+
+def test_a_volume_of_several_blocks_arrives_whole(node: WarmNode, server: BlobServer) -> None:
+    server.put("large/large.nsq", os.urandom(2 * BLOCK_BYTES + 7), md5=True)
+
+    outcome = node.look(server.manifest("large"))
+
+    assert outcome.exit_code == 0
+    assert node.files() == contents(server, "large")
 
 
 def test_a_second_look_asks_the_account_for_nothing(node: WarmNode, server: BlobServer) -> None:
