@@ -140,6 +140,7 @@ class Clusters:
     clock: Clock
     broken: frozenset[str]
     silent: bool = False  # no deletion gets through
+    warm_after: timedelta = WARM_AFTER
     daemon_sets: dict[str, Rolled] = field(default_factory=dict)
 
     def facts(self, cluster: Cluster) -> ClusterFacts | Refusal:
@@ -178,8 +179,8 @@ class Clusters:
 
     def _state(self, node: str, there: Rolled, order: LookOrder) -> NodeState:
         age = self.clock.now - there.since
-        if age < WARM_AFTER or there.run_id != order.run_id:
-            return a.copying(node, done=int(BYTES * min(0.9, age / WARM_AFTER)))
+        if age < self.warm_after or there.run_id != order.run_id:
+            return a.copying(node, done=int(BYTES * min(0.9, age / self.warm_after)))
         if node in self.broken:
             return a.broken(node)
         return a.state(node, report=a.report(run_id=there.run_id, bytes_done=BYTES, bytes_total=BYTES))
@@ -249,8 +250,9 @@ class World:
             retention=RETENTION,
             clock=self.clock,
         )
-        self._hands = _bound(self)
+        self.hands = _bound(self)
         self._happenings: list[tuple[datetime, Callable[[], object]]] = []
+        self._failing: set[str] = set()
 
     @property
     def network(self) -> NetworkState:
@@ -266,13 +268,20 @@ class World:
         """Something else happens to the world, once that much time has passed."""
         self._happenings.append((self.clock.now + after, happens))
 
+    def fail_once(self, name: str) -> None:
+        """The next activity of that name fails, as what may pass does."""
+        self._failing.add(name)
+
     def perform(self, name: str, value: Any) -> Any:
         """One activity, as the worker runs it."""
+        if name in self._failing:
+            self._failing.remove(name)
+            raise PassingError(f"{name} got no answer")
         due = [happening for happening in self._happenings if happening[0] <= self.clock.now]
         for happening in due:
             self._happenings.remove(happening)
             happening[1]()
-        return self._hands[name](value)
+        return self.hands[name](value)
 
     def claim(self, run_id: str, request: WarmupRequest) -> Claimed | HeldBy | Conflict:
         """Ask for the databases of a request, as the door does before it starts a run."""
