@@ -50,6 +50,7 @@ class Landing:
         self._hand = hand
         self._digest = hashlib.sha256()
         self.written = 0
+        self._counted = 0
 
     @property
     def left(self) -> int:
@@ -67,6 +68,7 @@ class Landing:
         if self.written and mark.digest != self._digest.digest():
             # A power cut took bytes that were marked, or somebody touched them.
             self._digest, self.written = hashlib.sha256(), 0
+        self._count(self.written)
 
     def take(self, chunk: memoryview) -> None:
         """Put the next bytes where they belong."""
@@ -76,6 +78,7 @@ class Landing:
             _write_all(self._descriptor, chunk, self._block.start + self.written)
         self._digest.update(chunk)
         self.written += len(chunk)
+        self._count(len(chunk))
         if self.left:
             if self.written // SYNC_BYTES > (self.written - len(chunk)) // SYNC_BYTES:
                 self._sync()
@@ -86,7 +89,15 @@ class Landing:
         """All bytes are there: sync them, then say so."""
         self._sync()
         self._mark()
-        self._hand.tally.add(self._hand.shift.worker, "landed", self._block.length)
+
+    def leave(self) -> None:
+        """Somebody else will take up what is not complete, and count it."""
+        if self.left:
+            self._count(-self._counted)
+
+    def _count(self, length: int) -> None:
+        self._counted += length
+        self._hand.tally.add(self._hand.shift.worker, "landed", length)
 
     def _sync(self) -> None:
         with self._writing(0):

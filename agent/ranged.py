@@ -101,11 +101,12 @@ class Ranged:
         name = block.file.name
         with Ledger(self._places.ledger(name), block.file) as ledger:
             descriptor = os.open(self._places.staged(name), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+            hand = Hand(shift=shift, tally=self._tally, pace=self._pace)
+            landing = Landing(block, ledger, descriptor, hand)
             try:
-                yield Landing(
-                    block, ledger, descriptor, Hand(shift=shift, tally=self._tally, pace=self._pace)
-                )
+                yield landing
             finally:
+                landing.leave()
                 os.close(descriptor)
 
 

@@ -21,7 +21,7 @@ class Counts:
 
     files: int
     landed: int
-    """Bytes of complete blocks, fetched now or found from an earlier look."""
+    """Bytes where they belong, fetched now or found from an earlier look."""
     fetched: int
     retries: int
     disk_bytes_per_second: int | None
