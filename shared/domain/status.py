@@ -142,7 +142,7 @@ def _look(watching: Watching | None, detail: _Detail) -> Json:
 
 
 def _counts(seen: Observation) -> Json:
-    etas = [progress.eta_seconds for progress in seen.databases if progress.eta_seconds is not None]
+    slowest = max((p.eta_seconds for p in seen.databases if p.eta_seconds is not None), default=None)
     return {
         "nodes_ready": seen.total(lambda p: p.nodes_ready),
         "nodes_failed": seen.total(lambda p: p.nodes_failed),
@@ -152,9 +152,17 @@ def _counts(seen: Observation) -> Json:
         "bytes_total": seen.total(lambda p: p.bytes_total),
         "bytes_fetched": seen.total(lambda p: p.bytes_fetched),
         "bytes_per_second": seen.total(lambda p: p.bytes_per_second),
-        "eta_seconds": max(etas, default=None),
+        "eta_seconds": slowest,
+        "eta_range_seconds": None if slowest is None else [min(slowest, _if_shared(seen, slowest)), slowest],
         "seen_at": stamp(seen.at),
     }
+
+
+def _if_shared(seen: Observation, slowest: int) -> int:
+    """Time left if the slow nodes became as quick as the average: the other end of the range."""
+    rate = seen.total(lambda p: p.bytes_per_second)
+    left = seen.total(lambda p: p.bytes_total) - seen.total(lambda p: p.bytes_done)
+    return left // rate if rate else slowest
 
 
 def _cause(cause: Cause, words: int) -> Json:

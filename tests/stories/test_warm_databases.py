@@ -11,8 +11,10 @@ from orchestrators.steps import LOOKS_PER_HISTORY
 from shared.domain.causes import Kind
 from shared.domain.leases import NetworkState
 from shared.domain.model import Mode
+from shared.domain.observing import NodeStanding
 from shared.domain.progress import Observation
 from shared.domain.refusals import Reason, Refusal
+from shared.domain.reporting import AgentReport
 from shared.domain.runs import Access, Probe
 
 CLOSED = NetworkState(public_network_access="Disabled", default_action="Deny", rules="{}")
@@ -40,6 +42,10 @@ def answers(*looks: Observation, **changes: Any) -> dict[str, Any]:
         "release_claims": True,
         "record_ending": True,
     } | changes
+
+
+def _busy(done: int, rate: int, eta: int) -> AgentReport:
+    return a.report(phase="copying", bytes_done=done, bytes_per_second=rate, eta_seconds=eta, digest=None)
 
 
 def in_turn(values: tuple[Any, ...]) -> Any:
@@ -235,6 +241,27 @@ def test_two_hours_of_watching_keep_every_history_short() -> None:
     assert "Gave up after 120 minutes" in told.error
     assert max(told.rows_per_history) <= MAX_ROWS
     assert told.called.count("observe_nodes") > LOOKS_PER_HISTORY
+
+
+def test_the_time_left_is_a_range_up_to_the_slowest_node() -> None:
+    quick = a.state(
+        "node0",
+        standing=NodeStanding.ACTIVE,
+        running=True,
+        report=_busy(done=a.STAGED.bytes - 60, rate=10, eta=6),
+    )
+    slow = a.state(
+        "node1",
+        standing=NodeStanding.ACTIVE,
+        running=True,
+        report=_busy(done=a.STAGED.bytes - 160, rate=1, eta=120),
+    )
+    told = tell(a.run(), answers(a.seen(quick, slow), ALL_READY))
+    shown = next(status for status in told.statuses if status.get("eta_seconds") is not None)
+
+    low, high = shown["eta_range_seconds"]
+    assert low <= high == shown["eta_seconds"] == 120
+    assert low == 20
 
 
 def test_byte_counts_never_fall_even_when_a_log_falls_silent() -> None:
