@@ -82,9 +82,9 @@ async def _close_account(account: Account, hub: TaskHub, ports: JanitorPorts) ->
     ledger = await asyncio.to_thread(_read, account, ports.ledgers)
     if not ledger.owners and ledger.before is None:
         return
-    states = [await hub.find(owner.run_id) for owner in ledger.owners]
-    live = frozenset(state.run_id for state in states if state is not None and state.live)
-    await asyncio.to_thread(_settle, account, live, ports)
+    states = {owner.run_id: await hub.find(owner.run_id) for owner in ledger.owners}
+    dead = frozenset(run_id for run_id, state in states.items() if state is None or not state.live)
+    await asyncio.to_thread(_settle, account, dead, ports)
 
 
 def _read(account: Account, ledgers: Ledgers) -> leases.Ledger:
@@ -92,14 +92,14 @@ def _read(account: Account, ledgers: Ledgers) -> leases.Ledger:
         return page.read()
 
 
-def _settle(account: Account, live: frozenset[str], ports: JanitorPorts) -> None:
+def _settle(account: Account, dead: frozenset[str], ports: JanitorPorts) -> None:
     """Drop owners that are no more; the last one gone, restore what was before.
 
-    Owners that joined since `live` was read are too young to be abandoned.
+    Minutes may lie between the question and this, on a host that was frozen: who joined since stays.
     """
     with ports.ledgers.held(account) as page:
         ledger = page.read()
-        gone = leases.abandoned(ledger, live, ports.clock())
+        gone = leases.abandoned(ledger, dead, ports.clock())
         if gone:
             ledger = leases.leave(ledger, gone)
             page.write(ledger)

@@ -70,7 +70,7 @@ def restored(ledger: Ledger) -> Ledger:
     return replace(ledger, before=None)
 
 
-def abandoned(ledger: Ledger, live: AbstractSet[str], now: datetime) -> frozenset[str]:
-    """Owners that no live run stands behind, other than those too young to tell."""
+def abandoned(ledger: Ledger, dead: AbstractSet[str], now: datetime) -> frozenset[str]:
+    """Owners that are known to be dead, other than those too young to tell."""
     old = (owner.run_id for owner in ledger.owners if now - owner.since > YOUNG)
-    return frozenset(run_id for run_id in old if run_id not in live)
+    return frozenset(run_id for run_id in old if run_id in dead)

@@ -197,12 +197,6 @@ class HubClient:
         story = self.stories.get(run_id)
         return _status(story) if story else DurableOrchestrationStatus()
 
-    async def get_status_by(
-        self, *, runtime_status: list[df.OrchestrationRuntimeStatus]
-    ) -> list[DurableOrchestrationStatus]:
-        found = map(_status, self.stories.values())
-        return [status for status in found if status.runtime_status in runtime_status]
-
     async def purge_instance_history_by(self, **_which: object) -> PurgeHistoryResult:
         return PurgeHistoryResult.from_json({"instancesDeleted": 0})
 

@@ -101,11 +101,11 @@ class World:
                 close_access(query, accounts=self, ledgers=self)
         self.effects_left = NEVER
 
-    def sweep(self, live: frozenset[str], crash_after: int = NEVER) -> None:
-        """The janitor drops owners that no run stands behind, and restores after the last."""
+    def sweep(self, dead: frozenset[str], crash_after: int = NEVER) -> None:
+        """The janitor drops owners whose runs are dead, and restores after the last."""
         self.effects_left = crash_after
         with suppress(CrashError):
-            ledger = leave(self.ledger, abandoned(self.ledger, live, self.now))
+            ledger = leave(self.ledger, abandoned(self.ledger, dead, self.now))
             self.write(ledger)
             if ledger.to_restore is not None:
                 self.restore(ACCOUNT, ledger.to_restore)
@@ -121,7 +121,7 @@ class World:
     def check_settled(self) -> None:
         """Once nobody is left, the account is as it was, and nothing is owed to it."""
         self.now += timedelta(hours=1)
-        self.sweep(frozenset())
+        self.sweep(frozenset(RUNS))
         assert self.network_state == FOUND
         assert self.ledger == Ledger()
 
@@ -138,7 +138,7 @@ def test_every_order_of_three_operations_and_crashes_leads_back() -> None:
         for verb, run_id, crash_after in operations:
             world.now += timedelta(minutes=1)
             if verb == "sweep":
-                world.sweep(frozenset(RUNS), crash_after)
+                world.sweep(frozenset(), crash_after)
             else:
                 world.perform(verb, run_id, crash_after)
             world.check()
@@ -187,13 +187,13 @@ class TwoRunsAndAJanitor(RuleBasedStateMachine):
     @rule(minutes=st.integers(1, 5), after=st.sampled_from([0, 1, 2, NEVER]))
     def time_passes_and_the_janitor_comes(self, minutes: int, after: int) -> None:
         self.world.now += timedelta(minutes=minutes)
-        self.world.sweep(frozenset(self.live), after)
+        self.world.sweep(frozenset(RUNS) - self.live, after)
 
     @rule(run=st.sampled_from(RUNS))
     def joins_after_the_janitor_asked_who_lives(self, run: str) -> None:
-        live_as_listed = frozenset(self.live)
+        dead_as_listed = frozenset(RUNS) - self.live
         self.opens(run)
-        self.world.sweep(live_as_listed | (self.inside - {run}))
+        self.world.sweep(dead_as_listed - (self.inside - {run}))
 
     @invariant()
     def the_way_back_is_known(self) -> None:
@@ -246,15 +246,15 @@ def test_a_run_that_comes_back_is_young_again() -> None:
     old = join(Ledger(), "run1", found=FOUND, now=NOON)
     again = join(old, "run1", found=OPENED, now=NOON + timedelta(hours=1))
 
-    assert abandoned(again, frozenset(), NOON + timedelta(hours=1)) == frozenset()
+    assert abandoned(again, {"run1"}, NOON + timedelta(hours=1)) == frozenset()
 
 
 @pytest.mark.parametrize(("minutes", "gone"), [(1, frozenset()), (3, frozenset({"run1"}))])
 def test_a_run_too_young_to_be_listed_is_not_abandoned(minutes: int, gone: frozenset[str]) -> None:
     ledger = join(Ledger(), "run1", found=FOUND, now=NOON)
 
-    assert abandoned(ledger, frozenset(), NOON + timedelta(minutes=minutes)) == gone
-    assert abandoned(ledger, frozenset({"run1"}), NOON + timedelta(minutes=minutes)) == frozenset()
+    assert abandoned(ledger, {"run1"}, NOON + timedelta(minutes=minutes)) == gone
+    assert abandoned(ledger, frozenset(), NOON + timedelta(minutes=minutes)) == frozenset()
 
 
 def test_an_account_is_public_only_where_nothing_stands_in_the_way() -> None:
