@@ -1,5 +1,6 @@
 """The doors that look at clusters and containers, whoever warmed or filled them; and the app's pulse."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,18 +12,24 @@ from entrypoints import presenting
 from entrypoints.answering import Answer, refused
 from entrypoints.authorising import Gate
 from entrypoints.binding import bind_door
-from entrypoints.waiting import SharedReadings
-from shared.domain.model import Account, Cluster
+from entrypoints.generations import staged_generation
+from entrypoints.waiting import Budget, SharedReadings
+from shared.domain.model import Account, Cluster, Database
 from shared.domain.refusals import Reason, Refusal
 from shared.domain.requests import parse_account, parse_cluster
 from shared.domain.runs import AccountQuery, CatalogEntry
-from shared.domain.warmth import Sighting, Warmth, unseen, warmth_of
-from shared.ports import Accounts, Catalog, Monitor, PassingError
+from shared.domain.warmth import Sighting, Warmth, staged_places, unseen, warmth_of, with_staged
+from shared.ports import Accounts, Catalog, FinalError, Monitor, PassingError
 
-# The dashboard is promised ten seconds for the whole answer; a little of it is HTTP.
-BUDGET_SECONDS = 9.5
+# The dashboard is promised ten seconds for a whole card: the cluster has most of them, the containers of
+# its databases the rest, and a little is HTTP.
+CLUSTER_SECONDS = 8.3
+STAGED_SECONDS = 1.2
+STAGED_FOR_SECONDS = 60.0  # a new generation is staged once a month
+CATALOG_SECONDS = 9.5
 
 Sights = SharedReadings[Cluster, Sighting | Refusal]
+Generations = SharedReadings[tuple[AccountQuery, Database], str | None]
 Catalogs = SharedReadings[AccountQuery, tuple[CatalogEntry, ...] | Refusal]
 
 
@@ -35,8 +42,17 @@ class MonitorPorts:
     accounts: Accounts
     catalog: Catalog
     clock: Callable[[], datetime]
-    sights: Sights = field(default_factory=lambda: SharedReadings("the cluster", BUDGET_SECONDS))
-    catalogs: Catalogs = field(default_factory=lambda: SharedReadings("the storage account", BUDGET_SECONDS))
+    sights: Sights = field(
+        default_factory=lambda: SharedReadings("the cluster", Budget(seconds=CLUSTER_SECONDS))
+    )
+    catalogs: Catalogs = field(
+        default_factory=lambda: SharedReadings("the storage account", Budget(seconds=CATALOG_SECONDS))
+    )
+    generations: Generations = field(
+        default_factory=lambda: SharedReadings(
+            "the container", Budget(seconds=STAGED_SECONDS, shared_seconds=STAGED_FOR_SECONDS)
+        )
+    )
 
 
 def monitor_doors(ports: MonitorPorts) -> df.Blueprint:
@@ -79,10 +95,33 @@ async def _seen(cluster: Cluster, ports: MonitorPorts) -> Warmth:
     except PassingError as silent:
         return unseen(str(silent))
     if not isinstance(sight, Refusal):
-        return warmth_of(sight, ports.clock())
+        staged = await _generations(cluster, sight, ports)
+        return with_staged(warmth_of(sight, ports.clock()), staged)
     if sight.reason is Reason.CLUSTER_NOT_FOUND:
         raise refused(sight)
     return unseen(sight.sentence)
+
+
+async def _generations(cluster: Cluster, sight: Sighting, ports: MonitorPorts) -> dict[str, str]:
+    """What the containers hold now, by database; one that cannot be read in time says nothing."""
+    allowed = ports.gate.permissions.covers_account
+    places = [(database, name) for database, name in staged_places(sight) if allowed(name)]
+    found = await asyncio.gather(*(_generation(cluster, *place, ports) for place in places))
+    return {database.name: known for (database, _), known in zip(places, found, strict=True) if known}
+
+
+async def _generation(cluster: Cluster, database: Database, account: str, ports: MonitorPorts) -> str | None:
+    query = AccountQuery(
+        subscription_id=cluster.subscription_id, name=account, resource_group=None, run_id=""
+    )
+
+    def read() -> str | None:
+        return staged_generation(query, database, ports.accounts, ports.catalog)
+
+    try:
+        return await ports.generations.get((query, database), read)
+    except (PassingError, FinalError):
+        return None
 
 
 def _staged(query: AccountQuery, ports: MonitorPorts) -> tuple[CatalogEntry, ...] | Refusal:

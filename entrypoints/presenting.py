@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from entrypoints.run_states import RunState
 from shared.domain.causes import Cause
+from shared.domain.keeping import KEEPER
 from shared.domain.model import WarmupRequest
 from shared.domain.observing import NodeState
 from shared.domain.phases import stamp
@@ -163,7 +164,7 @@ def _active(state: RunState) -> Json:
         "mode": request.mode.value if request else None,
         "phase": _field(state.custom_status, "phase") or "enabling_storage",
         "status": state.runtime_status,
-        "auto": False,
+        "auto": request is not None and request.requested_by == KEEPER,
         "started_at": stamp(state.created_at),
     }
 
@@ -182,6 +183,8 @@ def _database(database: DatabaseWarmth) -> Json:
         "sources": list(database.sources),
         "source_version": database.source_version,
         "generation": database.generation,
+        "staged_generation": database.staged_generation,
+        "stale": database.stale,
         "instance_id": database.run_id,
         "causes": [cause_of(cause) for cause in database.causes],
     }

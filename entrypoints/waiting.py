@@ -59,13 +59,21 @@ class _Flight(Generic[V]):
         return self.reading.cancelled() or self.reading.exception() is not None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """How long anybody waits for a reading, and how long it is as good as new."""
+
+    seconds: float
+    shared_seconds: float = SHARED_SECONDS
+
+
 class SharedReadings(Generic[K, V]):
     """Readings shared by all who ask within a few seconds; a failure is shared for longer each time."""
 
-    def __init__(self, what: str, budget_seconds: float, clock: Clock = time.monotonic) -> None:
-        """Name what is read, and how long anybody waits for it."""
+    def __init__(self, what: str, budget: Budget, clock: Clock = time.monotonic) -> None:
+        """Name what is read, how long anybody waits for it, and how long it is shared."""
         self._what = what
-        self._budget_seconds = budget_seconds
+        self._budget = budget
         self._clock = clock
         self._flights: dict[K, _Flight[V]] = {}
 
@@ -78,10 +86,10 @@ class SharedReadings(Generic[K, V]):
         flight = self._flights.get(key)
         if flight is None or self._is_over(flight):
             flight = self._take_off(key, read, flight)
-        left = max(0.0, self._budget_seconds - (self._clock() - flight.began))
+        left = max(0.0, self._budget.seconds - (self._clock() - flight.began))
         done, _ = await asyncio.wait({flight.reading}, timeout=None if flight.reading.done() else left)
         if not done:
-            raise PassingError(f"{self._what} did not answer within {self._budget_seconds:g} s")
+            raise PassingError(f"{self._what} did not answer within {self._budget.seconds:g} s")
         return flight.reading.result()
 
     def _take_off(self, key: K, read: Callable[[], V], last: _Flight[V] | None) -> _Flight[V]:
@@ -101,7 +109,7 @@ class SharedReadings(Generic[K, V]):
     def _is_over(self, flight: _Flight[V]) -> bool:
         if flight.landed is None:
             return False
-        shared: float = SHARED_SECONDS * 2 ** max(0, min(flight.failures, 10) - 1)
+        shared: float = self._budget.shared_seconds * 2 ** max(0, min(flight.failures, 10) - 1)
         age = self._clock() - flight.landed
         return age > min(shared, LONGEST_BREAK_SECONDS)
 

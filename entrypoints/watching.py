@@ -15,7 +15,7 @@ from entrypoints.authorising import Gate
 from entrypoints.binding import bind_hub_door
 from entrypoints.run_states import RunState
 from entrypoints.task_hub import TaskHub
-from entrypoints.waiting import SharedReadings
+from entrypoints.waiting import Budget, SharedReadings
 from shared.domain.model import Database, StagedDatabase
 from shared.domain.requests import parse_run_id, parse_whole
 from shared.domain.runs import ClusterLook, LookOrder, Run
@@ -58,7 +58,7 @@ class WatchingPorts:
     clock: Callable[[], datetime]
     last_known: LastKnown = field(default_factory=LastKnown)
     looks: SharedReadings[str, ClusterLook] = field(
-        default_factory=lambda: SharedReadings("the cluster", _LOOK_BUDGET_SECONDS)
+        default_factory=lambda: SharedReadings("the cluster", Budget(seconds=_LOOK_BUDGET_SECONDS))
     )
 
 

@@ -12,8 +12,10 @@ from enum import StrEnum
 from shared.domain import looking, naming
 from shared.domain.causes import Cause
 from shared.domain.foreign import Json, mapping, moment, number, objects, text
+from shared.domain.model import Database
 from shared.domain.observing import Look, NodeStanding, NodeState, missing_pods, read_pod
 from shared.domain.progress import causes_of
+from shared.domain.requests import BadRequestError, parse_database
 
 MAX_NAMESPACES = 20  # what the dashboard shows
 MAX_ERROR = 200
@@ -63,6 +65,13 @@ class DatabaseWarmth:
     generation: str | None = None
     source_version: str | None = None
     causes: tuple[Cause, ...] = ()
+    staged_generation: str | None = None  # what the container holds now; None where that is not known
+
+    @property
+    def stale(self) -> bool | None:
+        """Whether the container holds another generation; None where that is not known."""
+        known = self.generation is not None and self.staged_generation is not None
+        return self.generation != self.staged_generation if known else None
 
     @property
     def nodes_total(self) -> int:
@@ -130,9 +139,30 @@ def origin_of(daemon_set: Json) -> Origin | None:
     return Origin(account_name=account, image=text(init, "image")) if account else None
 
 
+def staged_places(sight: Sighting) -> tuple[tuple[Database, str], ...]:
+    """Each database that we warmed, and the account it came from; what names neither is left out."""
+    found = ((_staged_database(each), origin_of(each)) for each in sight.daemon_sets)
+    return tuple((database, origin.account_name) for database, origin in found if database and origin)
+
+
+def with_staged(warmth: Warmth, generations: Mapping[str, str]) -> Warmth:
+    """The card, with what the container holds now beside what the nodes hold."""
+    rows = (replace(row, staged_generation=generations.get(row.name)) for row in warmth.databases)
+    return replace(warmth, databases=tuple(rows))
+
+
 def daemon_set_of(sight: Sighting, name: str) -> Json | None:
     """The DaemonSet that warms one database."""
     return next((found for found in sight.daemon_sets if _database_name(found) == name), None)
+
+
+def _staged_database(daemon_set: Json) -> Database | None:
+    """An annotation is text that anybody with rights on the cluster may write."""
+    notes = mapping(mapping(daemon_set, "metadata"), "annotations")
+    try:
+        return parse_database(text(notes, naming.DATABASE_ANNOTATION))
+    except BadRequestError:
+        return None
 
 
 def _account_name(endpoint: str) -> str:

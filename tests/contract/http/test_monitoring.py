@@ -81,3 +81,25 @@ def test_an_unknown_account_is_404_and_a_silent_one_503(doors: Doors) -> None:
     assert doors.get(f"{where}absent").status == 404
     doors.world(silent=["catalog"])
     assert doors.get(f"{where}silent1").status == 503
+
+
+def test_a_database_of_another_generation_than_is_staged_is_stale(doors: Doors, cluster: str) -> None:
+    """Known only of accounts that the app may touch, and asked of Azure, wherever the cluster points."""
+    notes = {
+        "elastic-blast-warmup/run-id": "run-1",
+        "elastic-blast-warmup/database": "core_nt/core_nt",
+        "elastic-blast-warmup/generation": "0123456789abcdef",
+        "elastic-blast-warmup/molecule": "nucl",
+    }
+    init = {
+        "name": "download-db",
+        "env": [{"name": "WARMUP_BLOB_ENDPOINT", "value": "https://blastdata.blob.core.windows.net/"}],
+    }
+    template = {"metadata": {"annotations": notes}, "spec": {"initContainers": [init]}}
+    metadata = {"uid": "ds-1", "annotations": notes, "labels": {"app": "db-warmup"}}
+    doors.world(sight={"daemon_sets": [{"metadata": metadata, "spec": {"template": template}}]})
+
+    (row,) = doors.get(f"{CARD}?{query(cluster)}").json["databases"]
+
+    assert (row["name"], row["mol_type"], row["generation"]) == ("core_nt", "nucl", "0123456789abcdef")
+    assert (row["stale"], len(row["staged_generation"])) == (True, 16)

@@ -9,7 +9,18 @@ from typing import Any
 import pytest
 
 from shared.domain.causes import Kind
-from shared.domain.warmth import DatabaseWarmth, Origin, Sighting, Standing, origin_of, unseen, warmth_of
+from shared.domain.model import Database
+from shared.domain.warmth import (
+    DatabaseWarmth,
+    Origin,
+    Sighting,
+    Standing,
+    origin_of,
+    staged_places,
+    unseen,
+    warmth_of,
+    with_staged,
+)
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 LONG_AGO = "2026-05-01T10:00:00Z"
@@ -244,3 +255,29 @@ def test_a_daemonset_remembers_where_it_was_warmed_from(endpoint: str, account: 
 
     assert origin_of(ours) == Origin(account_name=account, image="elb:1")
     assert origin_of({}) is None
+
+
+def test_a_database_is_stale_only_when_the_container_is_known_to_hold_another() -> None:
+    card = warmth_of(replace(NOTHING, daemon_sets=(daemon_set(),), pods=(pod("n1"), pod("n2"))), NOW)
+
+    told = [
+        with_staged(card, known).databases[0].stale for known in ({}, {"nt_euk": "abcdef01"}, {"nt_euk": "f"})
+    ]
+    assert told == [None, False, True]
+
+
+def test_a_place_that_a_cluster_names_is_parsed_like_a_strangers() -> None:
+    ours, hostile = daemon_set(), daemon_set()
+    hostile["metadata"]["annotations"]["elastic-blast-warmup/database"] = "../../etc"
+    for each in (ours, hostile):
+        each["spec"]["template"]["spec"] = {
+            "initContainers": [{"name": "download-db", "env": [env("https://acct.blob.core.windows.net/")]}]
+        }
+
+    places = staged_places(replace(NOTHING, daemon_sets=(ours, hostile, daemon_set())))
+
+    assert places == ((Database(name="nt_euk", folder="nt"), "acct"),)
+
+
+def env(endpoint: str) -> dict[str, str]:
+    return {"name": "WARMUP_BLOB_ENDPOINT", "value": endpoint}

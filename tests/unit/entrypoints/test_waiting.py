@@ -8,6 +8,7 @@ import pytest
 from entrypoints.waiting import (
     LONGEST_BREAK_SECONDS,
     SHARED_SECONDS,
+    Budget,
     SharedReadings,
     eventually,
     within,
@@ -58,7 +59,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def readings(clock: Clock) -> SharedReadings[str, int]:
-    return SharedReadings("the cluster", BUDGET_SECONDS, clock)
+    return SharedReadings("the cluster", Budget(seconds=BUDGET_SECONDS), clock)
 
 
 def test_all_who_ask_together_share_one_reading(readings: SharedReadings[str, int], source: Source) -> None:
