@@ -7,6 +7,7 @@ import azure.durable_functions as df
 
 from entrypoints.authorising import Gate
 from entrypoints.janitor import JanitorPorts, janitor_doors
+from entrypoints.keep_warm import KeepWarmPorts, keep_warm_doors
 from entrypoints.monitor import MonitorPorts, monitor_doors
 from entrypoints.openapi import openapi_doors
 from entrypoints.warmup import WarmupPorts, warmup_doors
@@ -35,6 +36,17 @@ def doors(world: World, settings: Settings, clock: Callable[[], datetime]) -> It
         )
     )
     yield openapi_doors()
+    yield keep_warm_doors(
+        KeepWarmPorts(
+            kept=settings.kept_warm,
+            monitor=world.monitor,
+            accounts=world.accounts,
+            catalog=world.catalog,
+            claims=world.claims,
+            defaults=settings.pods.requests,
+            clock=clock,
+        )
+    )
     yield janitor_doors(
         JanitorPorts(
             ledgers=world.ledgers,
@@ -54,4 +66,9 @@ def _gate(auth: AuthSettings, callers: Callers | None) -> Gate:
         clusters=auth.clusters,
         accounts=auth.accounts,
     )
-    return Gate(permissions=permissions, callers=callers, development_bypass=auth.development_bypass)
+    return Gate(
+        permissions=permissions,
+        callers=callers,
+        development_bypass=auth.development_bypass,
+        behind_app_service=auth.behind_app_service,
+    )

@@ -29,10 +29,14 @@ class RunState:
         return self.runtime_status in LIVE_STATUSES
 
     @property
+    def succeeded(self) -> bool:
+        """Whether it ended well."""
+        return isinstance(self.output, Mapping) and self.output.get("status") == Outcome.SUCCEEDED.value
+
+    @property
     def left_warm_pods(self) -> bool:
         """Whether it ended well, with pods that are to stay."""
-        succeeded = isinstance(self.output, Mapping) and self.output.get("status") == Outcome.SUCCEEDED.value
-        return succeeded and (self.run is None or self.run.request.mode is not Mode.RELEASE)
+        return self.succeeded and (self.run is None or self.run.request.mode is not Mode.RELEASE)
 
     @property
     def ended_from_outside(self) -> bool:

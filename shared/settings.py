@@ -4,6 +4,7 @@ Every setting is listed, with its default, in `local.settings.sample.json` and i
 keeps the three equal.
 """
 
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,10 +12,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
 
+from shared.domain.callers import Permissions
+from shared.domain.keeping import KeptWarm, parse_kept_warm
 from shared.domain.model import Engine
-from shared.domain.requests import RequestDefaults
+from shared.domain.requests import BadRequestError, RequestDefaults
 
 E = TypeVar("E", bound=StrEnum)
+_logger = logging.getLogger("warmup.settings")
 _WHOLE = re.compile(r"[0-9]{1,5}")
 _SHORTEST_DEADLINE_MINUTES = 5  # the agent gives up two minutes before the run, and needs some to begin
 _QUANTITY = re.compile(r"[1-9][0-9]*(Ki|Mi|Gi)")
@@ -27,6 +31,20 @@ _SIGNS_OF_AZURE = (
     "CONTAINER_NAME",
     "WEBSITE_POD_NAME",
     "REGION_NAME",
+)
+# Without these something is off that an operator may miss.
+_SAID_WHEN_UNSET = (
+    "ALLOWED_CLUSTERS",
+    "ALLOWED_STORAGE_ACCOUNTS",
+    "AUTH_READER_ROLE",
+    "AUTH_OPERATOR_ROLE",
+    "AUTH_APP_SERVICE",
+    "AZURE_CLIENT_ID",
+    "CA_BUNDLE_FILE",
+    "KEEP_WARM",
+    "STORAGE_SUBNET_ID",
+    "WARMUP_DEADLINE_MINUTES",
+    "WARMUP_IMAGE",
 )
 
 
@@ -87,6 +105,7 @@ class AuthSettings:
     clusters: tuple[str, ...]  # `subscription/group/name` or `*`
     accounts: tuple[str, ...]  # names or `*`
     development_bypass: bool
+    behind_app_service: bool  # who calls is told by App Service's own authentication
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,16 +116,22 @@ class Settings:
     access: AccessSettings
     pods: PodSettings
     auth: AuthSettings
+    kept_warm: tuple[KeptWarm, ...]
     retention_days: int
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> "Settings":
         """Read everything, or raise SettingsError naming the first setting that is wrong."""
+        azure, pods, auth = _azure(environment), _pods(environment), _auth(environment)
+        unset = [name for name in _SAID_WHEN_UNSET if not environment.get(name)]
+        if unset:
+            _logger.debug("optional settings are not set: %s", ", ".join(unset))
         return cls(
-            azure=_azure(environment),
+            azure=azure,
             access=_access(environment),
-            pods=_pods(environment),
-            auth=_auth(environment),
+            pods=pods,
+            auth=auth,
+            kept_warm=_kept_warm(environment, pods, auth),
             retention_days=_whole(environment, "WARMUP_RETENTION_DAYS", at_least=1) or 30,
         )
 
@@ -174,7 +199,13 @@ def _auth(env: Mapping[str, str]) -> AuthSettings:
     if bypass and (signs or env.get("AZURE_FUNCTIONS_ENVIRONMENT") != "Development"):
         seen = signs[0] if signs else "AZURE_FUNCTIONS_ENVIRONMENT is not Development"
         raise SettingsError(f"AUTH_DEV_BYPASS is refused, since this is no local host ({seen}); unset it")
-    if not bypass and not (env.get("AZURE_TENANT_ID") and env.get("API_CLIENT_ID")):
+    behind = env.get("AUTH_APP_SERVICE", "").lower() == "true"
+    if behind and env.get("WEBSITE_AUTH_ENABLED", "").lower() != "true":
+        raise SettingsError(
+            "AUTH_APP_SERVICE is refused, since App Service does not authenticate here (WEBSITE_AUTH_ENABLED "
+            "is not True): anybody could write its header; switch its authentication on, or unset this"
+        )
+    if not bypass and not behind and not (env.get("AZURE_TENANT_ID") and env.get("API_CLIENT_ID")):
         raise SettingsError(
             "AZURE_TENANT_ID and API_CLIENT_ID are missing: they say whose tokens are accepted"
         )
@@ -186,7 +217,29 @@ def _auth(env: Mapping[str, str]) -> AuthSettings:
         clusters=_words(env, "ALLOWED_CLUSTERS"),
         accounts=_words(env, "ALLOWED_STORAGE_ACCOUNTS"),
         development_bypass=bypass,
+        behind_app_service=behind,
     )
+
+
+def _kept_warm(env: Mapping[str, str], pods: PodSettings, auth: AuthSettings) -> tuple[KeptWarm, ...]:
+    """What is started by itself is held to what anybody may ask for."""
+    try:
+        kept = parse_kept_warm(env.get("KEEP_WARM") or "")
+    except BadRequestError as unfit:
+        raise SettingsError(f"KEEP_WARM is unfit: {unfit}") from None
+    allowed = Permissions(
+        reader_role=None, operator_role=None, clusters=auth.clusters, accounts=auth.accounts
+    )
+    for each in kept:
+        if not allowed.covers_cluster(each.cluster):
+            raise SettingsError(f"KEEP_WARM names {each.cluster.name!r}, which ALLOWED_CLUSTERS does not")
+        if not allowed.covers_account(each.account_name):
+            raise SettingsError(
+                f"KEEP_WARM names {each.account_name!r}, which ALLOWED_STORAGE_ACCOUNTS does not"
+            )
+    if kept and pods.requests.image is None:
+        raise SettingsError("WARMUP_IMAGE is missing: KEEP_WARM needs it, since nobody names a registry")
+    return kept
 
 
 def _url(env: Mapping[str, str], name: str, default: str) -> str:

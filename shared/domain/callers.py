@@ -1,8 +1,15 @@
 """Who calls, and what they may do: roles for reading and operating, and two allow-lists."""
 
+import base64
+import json
 from dataclasses import dataclass
 
+from shared.domain.foreign import objects
 from shared.domain.model import Cluster
+
+# App Service renames what it has a longer name for.
+_OBJECT_ID = ("oid", "http://schemas.microsoft.com/identity/claims/objectidentifier")
+_ROLES = ("roles", "http://schemas.microsoft.com/ws/2008/06/identity/claims/role")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +25,21 @@ class Stranger:
     """Somebody whose token was not, and why, in words that help only its owner."""
 
     why: str
+
+
+def parse_principal(header: str) -> Caller | Stranger:
+    """Read `X-MS-CLIENT-PRINCIPAL`, by which App Service's own authentication says who it let in."""
+    try:
+        principal = json.loads(base64.b64decode(header, validate=True))
+    except ValueError:
+        return Stranger(why="its principal is no JSON")
+    if not isinstance(principal, dict) or principal.get("auth_typ") != "aad":
+        return Stranger(why="App Service let it in by something else than Entra ID")
+    claims = [(claim.get("typ"), claim.get("val")) for claim in objects(principal, "claims")]
+    object_id = next((str(value) for kind, value in claims if kind in _OBJECT_ID and value), "")
+    if not object_id:
+        return Stranger(why="its principal has no object id")
+    return Caller(object_id=object_id, roles=frozenset(str(v) for kind, v in claims if kind in _ROLES))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from datetime import datetime
 
 from shared.domain.model import Cluster, Database
 
@@ -54,6 +55,22 @@ def instance_id(cluster: Cluster, databases: tuple[Database, ...], nonce: str) -
     """
     asked = "\n".join(claim_name(cluster, database) for database in databases)
     return hashlib.sha256(f"{asked}\n{nonce}".encode()).hexdigest()[:32]
+
+
+def keeper_prefix(cluster: Cluster) -> str:
+    """How the ids of all runs begin that keep a cluster warm, so that the task hub can list them."""
+    place = f"{cluster.subscription_id}/{cluster.resource_group}/{cluster.name}".lower()
+    return f"keepwarm{hashlib.sha256(place.encode()).hexdigest()[:12]}"
+
+
+def keeper_run_id(cluster: Cluster, now: datetime) -> str:
+    """The run that keeps a cluster warm from this minute on: two timers in one minute start one run.
+
+    >>> cluster = Cluster(subscription_id="s", resource_group="g", name="aks")
+    >>> keeper_run_id(cluster, datetime(2026, 5, 26, 12, 30))
+    'keepwarm8182309cb20f202605261230'
+    """
+    return f"{keeper_prefix(cluster)}{now:%Y%m%d%H%M}"
 
 
 def _safe(text: str, *, plain: bool) -> str:

@@ -1,6 +1,7 @@
 """The environment, read once: what is missing or unfit is named."""
 
 import json
+import logging
 from collections import UserDict
 from pathlib import Path
 from typing import Any
@@ -198,3 +199,59 @@ def test_the_development_bypass_stops_the_app_outside_a_development_host(environ
 def test_nothing_but_the_word_true_switches_the_bypass_on(value: str) -> None:
     with pytest.raises(SettingsError, match="AZURE_TENANT_ID and API_CLIENT_ID are missing"):
         Settings.read(LOCAL | {"AUTH_DEV_BYPASS": value})
+
+
+def test_app_service_is_believed_only_where_it_authenticates() -> None:
+    behind = {k: v for k, v in SMALLEST.items() if k.startswith("AzureWebJobs")} | {
+        "AUTH_APP_SERVICE": "true"
+    }
+
+    with pytest.raises(SettingsError, match="AUTH_APP_SERVICE is refused"):
+        Settings.read(behind)
+    assert Settings.read(behind | {"WEBSITE_AUTH_ENABLED": "True"}).auth.behind_app_service
+    assert not Settings.read(SMALLEST | {"WEBSITE_AUTH_ENABLED": "True"}).auth.behind_app_service
+
+
+def kept(**changes: str) -> dict[str, str]:
+    """An environment that keeps a database warm."""
+    subscription = "11111111-2222-3333-4444-555555555555"
+    return (
+        SMALLEST
+        | {
+            "KEEP_WARM": f"{subscription}/rg/aks=blastdata:core_nt",
+            "ALLOWED_CLUSTERS": f"{subscription}/RG/aks",
+            "ALLOWED_STORAGE_ACCOUNTS": "blastdata",
+            "WARMUP_IMAGE": "elbacr.azurecr.io/ncbi/elb:1.4.0",
+        }
+        | changes
+    )
+
+
+def test_what_is_kept_warm_is_read() -> None:
+    (read,) = Settings.read(kept()).kept_warm
+
+    assert (read.cluster.name, read.account_name, read.databases[0].name) == ("aks", "blastdata", "core_nt")
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"KEEP_WARM": "core_nt"}, "KEEP_WARM is unfit"),
+        ({"ALLOWED_CLUSTERS": ""}, "which ALLOWED_CLUSTERS does not"),
+        ({"ALLOWED_STORAGE_ACCOUNTS": "other"}, "which ALLOWED_STORAGE_ACCOUNTS does not"),
+        ({"WARMUP_IMAGE": ""}, "WARMUP_IMAGE is missing"),
+    ],
+)
+def test_what_is_kept_warm_is_held_to_what_anybody_may_ask_for(changes: dict[str, str], told: str) -> None:
+    with pytest.raises(SettingsError, match=told):
+        Settings.read(kept(**changes))
+
+
+def test_optional_settings_that_are_not_set_are_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        Settings.read(SMALLEST | {"AUTH_READER_ROLE": "Reader"})
+
+    (said,) = caplog.records
+    assert said.levelno == logging.DEBUG
+    assert "KEEP_WARM" in said.getMessage()
+    assert "AUTH_READER_ROLE" not in said.getMessage()

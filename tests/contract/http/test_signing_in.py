@@ -1,5 +1,7 @@
 """Who passes, over HTTP: tokens of a real authority, roles and allow-lists."""
 
+import base64
+import json
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -112,6 +114,45 @@ def test_an_account_that_is_not_listed_is_403(guarded: Doors, entra: Authority) 
     for answer in (start(guarded, token, storage_account="payroll"), guarded.get(query, **bearer(token))):
         assert answer.status == 403
         assert "ALLOWED_STORAGE_ACCOUNTS" in answer.json["error"]
+
+
+def principal(object_id: str, *roles: str) -> dict[str, str]:
+    """The header by which App Service says who it let in."""
+    claims = [{"typ": "oid", "val": object_id}, *({"typ": "roles", "val": role} for role in roles)]
+    told = json.dumps({"auth_typ": "aad", "claims": claims})
+    return {"X-MS-CLIENT-PRINCIPAL": base64.b64encode(told.encode()).decode()}
+
+
+def test_app_services_header_opens_nothing_where_it_is_not_configured(guarded: Doors) -> None:
+    assert guarded.get(f"{READS}allowed", **principal(SOMEBODY, "Warmup.Read")).status == 401
+
+
+def test_app_services_header_is_honoured_where_it_is_configured(tmp_path: Path) -> None:
+    starter = Starter(tmp_path)
+    told = environment(
+        tmp_path,
+        AUTH_DEV_BYPASS="false",
+        AUTH_APP_SERVICE="true",
+        WEBSITE_AUTH_ENABLED="True",
+        AUTH_OPERATOR_ROLE="Warmup.Operate",
+        AUTH_READER_ROLE="Warmup.Read",
+    )
+    try:
+        behind = Doors(starter("--log-level", "error", app=lay_out(tmp_path), env=told), tmp_path)
+        answers = [
+            behind.post("warmup/start", smallest("any"), **headers).status
+            for headers in (
+                principal(SOMEBODY, "Warmup.Operate"),
+                principal(SOMEBODY, "Warmup.Read"),
+                principal(""),
+                {},
+                bearer("forged"),
+            )
+        ]
+    finally:
+        starter.end_all()
+
+    assert answers == [202, 403, 401, 401, 401]
 
 
 def test_an_authority_out_of_reach_is_503(tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """Who may do what to which cluster and account."""
 
+import base64
+import json
 from typing import Any
 
 import pytest
 from testkit.builders import CLUSTER, SUBSCRIPTION
 
-from shared.domain.callers import Caller, Permissions
+from shared.domain.callers import Caller, Permissions, Stranger, parse_principal
 
 ANYBODY = Caller(object_id="oid")
 READER = Caller(object_id="oid", roles=frozenset({"Reader"}))
@@ -61,3 +63,35 @@ def test_accounts_have_a_list_of_their_own() -> None:
 
     assert listed.covers_account("blastdata")
     assert not listed.covers_account("blastdata2")
+
+
+def principal(**changes: Any) -> str:
+    """What App Service says of somebody it let in."""
+    claims = [
+        {"typ": "http://schemas.microsoft.com/identity/claims/objectidentifier", "val": "oid"},
+        {"typ": "roles", "val": "Reader"},
+        {"typ": "name", "val": "Grace Hopper"},
+    ]
+    told = {"auth_typ": "aad", "claims": claims} | changes
+    return base64.b64encode(json.dumps(told).encode()).decode()
+
+
+def test_a_principal_is_read_down_to_object_id_and_roles() -> None:
+    assert parse_principal(principal()) == READER
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "no base64!",
+        base64.b64encode(b"no json").decode(),
+        base64.b64encode(b"[]").decode(),
+        principal(auth_typ="google"),
+        principal(claims=[]),
+        principal(claims="all"),
+        principal(claims=[7, {"typ": "oid"}, {"typ": "oid", "val": ""}]),
+        "\u00e9",
+    ],
+)
+def test_a_principal_that_names_nobody_of_the_tenant_is_a_stranger(header: str) -> None:
+    assert isinstance(parse_principal(header), Stranger)
