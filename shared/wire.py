@@ -5,14 +5,14 @@ read off the annotations; a union of value objects carries the class's name unde
 """
 
 import dataclasses
+import functools
 import types
 import typing
 from collections.abc import Mapping
 from datetime import datetime
 from enum import Enum
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import Any, Union, get_args, get_origin
 
-T = TypeVar("T")
 _TAG = "type"
 
 
@@ -48,7 +48,7 @@ def decode(kind: Any, document: Any, where: str = "$") -> Any:
     if origin is tuple:
         return _decode_tuple(get_args(kind), document, where)
     if dataclasses.is_dataclass(kind):
-        return _decode_object(typing.cast("type[Any]", kind), document, where)
+        return _decode_object(kind, document, where)
     return _decode_scalar(kind, document, where)
 
 
@@ -78,15 +78,20 @@ def _decode_tuple(items: tuple[Any, ...], document: Any, where: str) -> tuple[An
     )
 
 
-def _decode_object(kind: type[T], document: Any, where: str) -> T:
+def _decode_object(kind: Any, document: Any, where: str) -> Any:
     if not isinstance(document, Mapping):
         raise WireError(f"{where}: an object was expected")
-    hints = typing.get_type_hints(kind)
-    known = {name: hint for name, hint in hints.items() if name in document}
+    known = {name: hint for name, hint in _hints(kind).items() if name in document}
     try:
         return kind(**{name: decode(hint, document[name], f"{where}.{name}") for name, hint in known.items()})
     except TypeError as missing:
         raise WireError(f"{where}: {missing}") from missing
+
+
+@functools.cache
+def _hints(kind: Any) -> Mapping[str, Any]:
+    """Resolved once: a replay decodes every answer of its history again."""
+    return typing.get_type_hints(kind)
 
 
 def _decode_scalar(kind: Any, document: Any, where: str) -> Any:
