@@ -26,7 +26,7 @@ from shared.wire import decode
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "histories"
 LONG = timedelta(minutes=16)  # more looks than one generation holds
-CANCELLED_AFTER = timedelta(seconds=10)  # while the nodes are at work
+CANCELLED_AFTER = timedelta(seconds=8)  # while the nodes are at work
 
 
 @dataclass(frozen=True)

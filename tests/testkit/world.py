@@ -38,7 +38,7 @@ from shared.ports import Callers, LedgerPage, PassingError
 RULES = '{"ipRules": [{"value": "192.0.2.7"}], "virtualNetworkRules": [], "defaultAction": "Deny"}'
 FOUND = NetworkState(public_network_access="Disabled", default_action="Deny", rules=RULES)
 OPENED = replace(FOUND, public_network_access="Enabled", default_action="Allow")
-WARM_AFTER = timedelta(seconds=10)
+WARM_AFTER = timedelta(seconds=7)  # three looks
 NODES = ("node0", "node1", "node2")
 BYTES = 300  # what MemoryCatalog stages of every database
 RETENTION = timedelta(days=30)
