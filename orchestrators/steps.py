@@ -49,7 +49,10 @@ LOOKS_PER_HISTORY = 60
 # Storage network changes were seen to take 90 s; a probe that fails for longer will not pass.
 PROBES_LAST = timedelta(seconds=120)
 PROBE_EVERY = timedelta(seconds=5)
-_RETRY = df.RetryOptions(first_retry_interval_in_milliseconds=5_000, max_number_of_attempts=4)
+_PAUSES = (timedelta(seconds=5),) * 3  # between the tries of a call that may pass
+_RETRY = df.RetryOptions(
+    first_retry_interval_in_milliseconds=5_000, max_number_of_attempts=len(_PAUSES) + 1
+)
 # What winds a run up is tried for longer: an open account outweighs a late report.
 _PERSISTENT_RETRY = df.RetryOptions(first_retry_interval_in_milliseconds=10_000, max_number_of_attempts=12)
 _MAX_FAILURE_TEXT = 400
@@ -274,12 +277,22 @@ class Steps:
         return decode(kind, answer)
 
     def _call_each(self, activity: str, values: Sequence[object], kind: Any) -> Verb[list[Any]]:
-        tasks = [self._context.call_activity_with_retry(activity, _RETRY, encode(value)) for value in values]
-        try:
-            answers = yield self._context.task_all(tasks)
-        except Exception as failure:  # noqa: BLE001 - SDK 1.x raises nothing sharper
-            self.finish(failed(_cause_of(failure)))
-        return [decode(kind, answer) for answer in answers]
+        """Call one activity per value, all at once; where one fails, all again, as each may be repeated.
+
+        Never `call_activity_with_retry` here: the first failure ends `task_all` in Python while the host
+        still counts out the others' retries, and the two would number what comes next differently.
+        """
+        for pause in (*_PAUSES, None):
+            tasks = [self._context.call_activity(activity, encode(value)) for value in values]
+            try:
+                answers = yield self._context.task_all(tasks)
+            except Exception as failure:  # noqa: BLE001 - SDK 1.x raises nothing sharper
+                if pause is None:
+                    self.finish(failed(_cause_of(failure)))
+                yield from self.sleep(pause)
+            else:
+                return [decode(kind, answer) for answer in answers]
+        raise AssertionError("the last round returns or ends the story")
 
     def _persist(self, activity: str, value: object) -> Verb[bool]:
         """Wind something up, or say that it is left over: the janitor finishes what even this cannot."""

@@ -163,6 +163,14 @@ def test_what_fails_for_good_ends_the_run_and_closes_the_account(where: str) -> 
     assert ("close_access" in told.called) == (where != "read_cluster")
 
 
+def test_one_call_of_several_that_fails_in_passing_is_made_again() -> None:
+    busy = iter([RuntimeError("ARM said 503"), RuntimeError("ARM said 503")])
+    told = tell(a.run(), answers(describe_database=lambda _given: next(busy, a.STAGED)))
+
+    assert told.output["status"] == "succeeded"
+    assert told.called.count("describe_database") == 3
+
+
 def test_a_stopped_cluster_is_refused_before_the_account_is_touched() -> None:
     told = tell(a.run(), answers(read_cluster=a.facts(power_state="Stopped")))
 

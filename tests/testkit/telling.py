@@ -82,6 +82,9 @@ class Context:
     def call_activity_with_retry(self, name: str, _retry: object, value: Any) -> Task:
         return Task(calls=[(name, _through_json(value))])
 
+    def call_activity(self, name: str, value: Any) -> Task:
+        return Task(calls=[(name, json.loads(json.dumps(value)))])
+
     def task_all(self, tasks: list[Task]) -> Task:
         return Task(calls=[call for task in tasks for call in task.calls], many=True)
 
