@@ -78,7 +78,9 @@ def reconcile(daemon_set: Json, nodes: Sequence[Json], pods: Sequence[Json]) -> 
     seats = [_Seat(node=name_of(node), pods=_living(by_node.get(name_of(node), ()))) for node in wanted]
     strays = [pod for node, found in by_node.items() if node not in kept for pod in found]
     doubles = [pod for seat in seats for pod in seat.pods[1:]]
-    outdated = _outdated(daemon_set, seats)
+    # Where the pod would not be put today but may stay, it is taken away at the next change of the template.
+    lingering = [_Seat(node=name, pods=_living(by_node.get(name, ()))) for name in sorted(kept - names)]
+    outdated = _outdated(daemon_set, seats, lingering)
     doomed = {name_of(pod): pod for pod in [*failed, *strays, *doubles, *outdated]}
     return Plan(
         create_on=tuple(seat.node for seat in seats if not by_node.get(seat.node)),
@@ -175,12 +177,13 @@ def _has_failed(pod: Json) -> bool:
     return bool(pod.get("status", {}).get("phase") == "Failed")
 
 
-def _outdated(daemon_set: Json, seats: Sequence[_Seat]) -> list[Json]:
+def _outdated(daemon_set: Json, seats: Sequence[_Seat], lingering: Sequence[_Seat]) -> list[Json]:
     if daemon_set["spec"]["updateStrategy"]["type"] != "RollingUpdate":
         return []
     revision = revision_of(daemon_set)
     unavailable = sum(1 for seat in seats if not any(is_ready(pod) for pod in seat.pods))
-    old = [pod for seat in seats for pod in seat.pods[:1] if labels_of(pod).get(REVISION_LABEL) != revision]
+    current = [pod for seat in (*seats, *lingering) for pod in seat.pods[:1]]
+    old = [pod for pod in current if labels_of(pod).get(REVISION_LABEL) != revision]
     broken = [pod for pod in old if not is_ready(pod)]
     serving = [pod for pod in old if is_ready(pod)]
     spare = max(0, allowed_unavailable(daemon_set, len(seats)) - unavailable)

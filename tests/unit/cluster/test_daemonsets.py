@@ -173,6 +173,12 @@ def test_a_taint_keeps_new_pods_away_and_lets_old_ones_stay() -> None:
     assert (plan.status["desiredNumberScheduled"], plan.status["numberMisscheduled"]) == (0, 1)
 
 
+def test_a_pod_that_a_taint_lets_stay_goes_with_the_next_change_and_is_not_made_again() -> None:
+    owner, nodes = daemon_set(max_unavailable="100%"), [node("a"), node("b", taints=[NOSCHEDULE])]
+    plan = reconcile(owner, nodes, [pod(owner, "a"), outdated(pod(owner, "b"))])
+    assert (plan.delete, plan.create_on) == (("d-b-0",), ())
+
+
 def test_an_evicting_taint_drives_pods_away_unless_tolerated() -> None:
     tainted = node("a", taints=[NOEXECUTE])
     owner = daemon_set()
