@@ -20,7 +20,8 @@ def inspect_access(query: AccountQuery, *, accounts: Accounts) -> Access | Refus
     account = accounts.find(query)
     if isinstance(account, Refusal):
         return account
-    return Access(account=account, before=accounts.network(account))
+    found = accounts.network(account)
+    return Access(account=account, before=found, would_open=accounts.must_open(found))
 
 
 def open_access(

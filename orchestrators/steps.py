@@ -143,7 +143,7 @@ class Steps:
         probe: Probe = yield from self._call("probe_access", account, Probe)
         while not probe.reachable:
             if self.now >= give_up or self.request.dry_run:
-                self.accept(_blocked(account, probe))
+                self.accept(_blocked(self.request, account, probe))
             yield from self.sleep(PROBE_EVERY)
             probe = yield from self._call("probe_access", account, Probe)
 
@@ -312,9 +312,12 @@ def _cause_of(failure: Exception) -> str:
     return _RAISED.sub("", told)[:_MAX_FAILURE_TEXT]
 
 
-def _blocked(account: Account, probe: Probe) -> Refusal:
+def _blocked(request: WarmupRequest, account: Account, probe: Probe) -> Refusal:
+    cure = "set STORAGE_ACCESS_MODE to window"
+    if request.dry_run:
+        cure = "start without dry_run, which opens nothing and so cannot see what is staged"
     return Refusal(
         reason=Reason.STORAGE_BLOCKED,
         message=f"account {account.name!r} cannot be read: {probe.outcome}, {probe.message}",
-        remedy="open it to the app's network, or set STORAGE_ACCESS_MODE to window",
+        remedy=f"open it to the app's network, or {cure}",
     )

@@ -38,7 +38,7 @@ def set_out(steps: Steps) -> Verb[None]:
     kubelet = steps.accept(judge_cluster(steps.request.cluster, facts))
     access = yield from steps.open_access()
     yield from steps.await_data_plane(access.account)
-    steps.end(Step.ENABLING_STORAGE, opening_note(access))
+    steps.end(Step.ENABLING_STORAGE, opening_note(steps.request, access))
 
     steps.begin(Step.CONFIGURING)
     databases = yield from steps.describe(access.account)
@@ -49,7 +49,8 @@ def set_out(steps: Steps) -> Verb[None]:
     steps.end(Step.CONFIGURING)
     if steps.request.dry_run:
         steps.keep(plan, ())
-        steps.finish(Ending(outcome=Outcome.PLANNED))
+        closed = (access.account.name,) if access.would_open else ()
+        steps.finish(Ending(outcome=Outcome.PLANNED, would_open=closed))
 
     steps.begin(Step.ROLES)
     grants = yield from steps.grant_roles(plan)

@@ -69,6 +69,9 @@ class Accounts(Protocol):
     def network(self, account: Account) -> NetworkState:
         """Who may reach it now."""
 
+    def must_open(self, found: NetworkState) -> bool:
+        """Whether opening in the configured mode would change anything."""
+
     def open(self, account: Account, found: NetworkState) -> Refusal | None:
         """Open it in the configured mode; repeating it changes nothing."""
 

@@ -53,6 +53,10 @@ class AzureStorageAccounts:
             )
         return _state(found)
 
+    def must_open(self, found: NetworkState) -> bool:
+        """Compare what was found with what the mode asks for."""
+        return self._opened(found) not in (None, found)
+
     def open(self, account: Account, found: NetworkState) -> Refusal | None:
         """Write what the mode asks for, unless it is so already."""
         opened = self._opened(found)

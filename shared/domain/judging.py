@@ -39,6 +39,7 @@ class Ending:
     outcome: Outcome
     error: str = ""
     partial: bool = False  # succeeded on fewer nodes than targeted, as was asked for
+    would_open: tuple[str, ...] = ()  # accounts that a dry run left closed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """What a warm-up will do, decided before it writes anything: a plan, or the reason there is none."""
 
+import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -74,11 +75,16 @@ def plan_warmup(grounds: Grounds, kubelet: KubeletIdentity) -> WarmupPlan | Refu
     return _too_small(plan, grounds) or plan
 
 
+def planned_seconds(request: WarmupRequest, total_bytes: int) -> int:
+    """How long a node that holds nothing takes at most, at the rate that is planned for."""
+    return math.ceil(total_bytes / _planned_rate(request))
+
+
 def _deadline(grounds: Grounds) -> datetime:
     if grounds.request.deadline_minutes is not None:
         return grounds.now + timedelta(minutes=grounds.request.deadline_minutes)
     total = sum(staged.bytes for staged in grounds.databases)
-    return grounds.now + max(SHORTEST_DEADLINE, timedelta(seconds=total / _planned_rate(grounds.request)))
+    return grounds.now + max(SHORTEST_DEADLINE, timedelta(seconds=planned_seconds(grounds.request, total)))
 
 
 def _planned_rate(request: WarmupRequest) -> float:

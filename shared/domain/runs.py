@@ -56,6 +56,7 @@ class Access:
 
     account: Account
     before: NetworkState
+    would_open: bool = False  # whether the nodes need it changed; only a dry run asks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from shared.domain.causes import Cause
-from shared.domain.judging import Ending
+from shared.domain.judging import Ending, Outcome
 from shared.domain.model import StagedDatabase, WarmupPlan, WarmupRequest
 from shared.domain.phases import Step, phase_of, stamp
+from shared.domain.planning import planned_seconds
 from shared.domain.progress import DatabaseProgress, NodeGlance, NodeLog, Observation
 from shared.domain.runs import Access, EndedRun, Run, Watching
 
@@ -68,11 +69,13 @@ def output(run: Run, ending: Ending) -> Json:
         result["error"] = ending.error[:MAX_OUTPUT_ERROR]
     if ending.partial:
         result["partial"] = True
-    return result | _look(run.watching, _DETAILS[1]) | _planned(run.watching)
+    return result | _look(run.watching, _DETAILS[1]) | _plan(run.watching) | _intended(run, ending)
 
 
-def opening_note(access: Access) -> str:
+def opening_note(request: WarmupRequest, access: Access) -> str:
     """What an operator should know of the opened account."""
+    if request.dry_run:
+        return f"{access.account.name} {'would be opened' if access.would_open else 'needs no opening'}"
     if access.before.is_public:
         return f"{access.account.name} was open already"
     return f"{access.account.name} was closed; it is closed again when the last run has ended"
@@ -209,7 +212,7 @@ def _node(glance: NodeGlance) -> Json:
     }
 
 
-def _planned(watching: Watching | None) -> Json:
+def _plan(watching: Watching | None) -> Json:
     if watching is None:
         return {}
     plan: WarmupPlan = watching.plan
@@ -218,6 +221,21 @@ def _planned(watching: Watching | None) -> Json:
         "bytes_per_node": plan.bytes_per_node,
         "deadline": stamp(plan.deadline),
         "generations": [_generation(staged) for staged in plan.databases],
+    }
+
+
+def _intended(run: Run, ending: Ending) -> Json:
+    """What the run would have done had it not been a dry one; roles that are there already are kept."""
+    if ending.outcome is not Outcome.PLANNED or run.watching is None:
+        return {}
+    plan = run.watching.plan
+    grants = [f"Storage Blob Data Reader on {plan.account.name}"]
+    if plan.registry is not None and plan.registry.resource_group is not None:
+        grants.append(f"AcrPull on {plan.registry.name}")
+    return {
+        "would_open": list(ending.would_open),
+        "would_grant": grants,
+        "eta_seconds": planned_seconds(run.request, plan.bytes_per_node),
     }
 
 

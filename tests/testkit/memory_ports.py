@@ -155,6 +155,9 @@ class MemoryAccounts:
         del account
         return CLOSED
 
+    def must_open(self, found: NetworkState) -> bool:
+        return not found.is_public
+
     def open(self, account: Account, found: NetworkState) -> Refusal | None:
         self._stage.note("opened", account=account.name, before=found.public_network_access)
         return None

@@ -96,6 +96,9 @@ class Accounts:
     def network(self, account: Account) -> NetworkState:
         return self.states.get(account.name, FOUND)
 
+    def must_open(self, found: NetworkState) -> bool:
+        return not found.is_public
+
     def open(self, account: Account, found: NetworkState) -> Refusal | None:
         ledger = self._books.of(account.name)
         assert ledger.before == FOUND, "opened before the way back was written down"

@@ -1,6 +1,7 @@
 """What the world reads of a run: its keys, and that it stays small."""
 
 import json
+import math
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -240,4 +241,28 @@ def test_a_run_that_never_looked_fetched_nothing() -> None:
 def test_the_opening_is_told_as_it_was_found(state: str, note: str) -> None:
     before = NetworkState(public_network_access=state, default_action="Allow", rules="{}")
 
-    assert opening_note(Access(account=a.ACCOUNT, before=before)) == note
+    assert opening_note(a.request(), Access(account=a.ACCOUNT, before=before)) == note
+
+
+@pytest.mark.parametrize(
+    ("would_open", "note"), [(True, "blastdata would be opened"), (False, "blastdata needs no opening")]
+)
+def test_a_dry_run_tells_what_it_left_closed(*, would_open: bool, note: str) -> None:
+    before = NetworkState(public_network_access="Disabled", default_action="Deny", rules="{}")
+    access = Access(account=a.ACCOUNT, before=before, would_open=would_open)
+
+    assert opening_note(a.request(dry_run=True), access) == note
+
+
+def test_a_planned_ending_tells_what_would_be_opened_and_granted_and_how_long_it_may_take() -> None:
+    run = watched(None, dry_run=True, max_mbps_per_node=10)
+
+    result = output(run, Ending(outcome=Outcome.PLANNED, would_open=("blastdata",)))
+
+    assert result["would_open"] == ["blastdata"]
+    assert result["would_grant"] == ["Storage Blob Data Reader on blastdata"]
+    assert result["eta_seconds"] == math.ceil(a.STAGED.bytes / 8_000_000)
+
+
+def test_only_a_planned_ending_tells_intentions() -> None:
+    assert "would_open" not in output(watched(a.seen(a.state("node0"))), Ending(outcome=Outcome.SUCCEEDED))
