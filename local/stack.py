@@ -44,8 +44,10 @@ class Stack:
         return not any(each.is_alive for each in self.started)
 
 
-def up(places: Places, *, fresh: bool = False) -> Stack:
+def up(places: Places, *, fresh: bool = False, control: bool = False) -> Stack:
     """Start everything and wait until it serves; `fresh` forgets nodes, blobs and runs of before.
+
+    `control` lets a test make nodes and Azure fail.
 
     Raises:
         StackError: it runs already, a port is taken, or a server did not come up.
@@ -57,7 +59,7 @@ def up(places: Places, *, fresh: bool = False) -> Stack:
         processes.end(before.started)  # what a killed start left behind
     if fresh:
         forget(places)
-    plan = Wiring(places=places, ports=_ports(before), nodes=_nodes())
+    plan = Wiring(places=places, ports=_ports(before), nodes=_nodes(), control=control)
     wiring.write_files(plan)
     stack = _start(plan)
     try:

@@ -25,7 +25,12 @@ CLUSTER = "elb-cluster"
 DATA_ACCOUNT = "blastdata"  # closed to the public until a run opens it
 STATE_ACCOUNT = "warmupstate"  # the app's own
 REGISTRY = "elbregistry"
-IMAGES = ("*.azurecr.io/ncbi/elb:*", "mcr.microsoft.com/oss/kubernetes/pause:*")
+# The network that the app is joined to, as a mode without a public window needs.
+APP_SUBNET = (
+    f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{RESOURCE_GROUP}"
+    "/providers/Microsoft.Network/virtualNetworks/app-vnet/subnets/app-subnet"
+)
+IMAGES = (f"{REGISTRY}.azurecr.io/ncbi/elb:*", "mcr.microsoft.com/oss/kubernetes/pause:*")
 
 _APP = {
     "object_id": "aaaaaaaa-0000-4000-8000-000000000001",
@@ -62,6 +67,7 @@ class Wiring:
     places: Places
     ports: Ports
     nodes: int
+    control: bool = False  # whether cluster and azure also serve their controls, for tests
 
     @property
     def app_url(self) -> str:
@@ -165,6 +171,7 @@ def _cluster_command(wiring: Wiring) -> list[str]:
         *("--cert", str(certificates.certificate), "--key", str(certificates.key)),
         *("--ca", str(certificates.authority), "--kubeconfig", str(places.kubeconfig)),
         *("--images", str(places.root / "images.json"), "--pod-env", str(places.root / "pod-env.json")),
+        *(["--control"] if wiring.control else []),
     ]
 
 
@@ -191,7 +198,10 @@ def _azure(wiring: Wiring, header: str) -> dict[str, object]:
         "azurite_port": wiring.ports.azurite,
         "app": _APP,
         "kubelet": _KUBELET,
-        "ports": {name: ports[name] for name in ("arm", "identity", "authority", "blob")},
+        "ports": {
+            **{name: ports[name] for name in ("arm", "identity", "authority", "blob")},
+            "control": 0 if wiring.control else None,  # a free one; `azure-ready.json` tells which
+        },
         "files": {
             "certificate": str(certificates.certificate),
             "key": str(certificates.key),
@@ -218,6 +228,7 @@ def _azure(wiring: Wiring, header: str) -> dict[str, object]:
         "grants": [_grant(_BLOB_CONTRIBUTOR, STATE_ACCOUNT), _grant(_BLOB_READER, DATA_ACCOUNT)],
         "behaviour": {"role_delay_seconds": _ROLE_DELAY_SECONDS},
         "mints_user_tokens": True,
+        "app_subnet_id": APP_SUBNET,
     }
 
 

@@ -105,7 +105,10 @@ class Doorkeeper:
         return caller.node or caller.object_id
 
     def _subnet_of(self, caller: Caller | None) -> str | None:
-        return self._subnet if caller and caller.node else None
+        if caller is None:
+            return None
+        is_app = caller.object_id == self._settings.app.object_id
+        return self._settings.app_subnet_id if is_app else self._subnet if caller.node else None
 
     def _is_allowed(self, request: BlobRequest, caller: Caller, account: Account) -> bool:
         container = "".join(request.segments[1:2])

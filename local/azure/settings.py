@@ -157,6 +157,8 @@ class Settings:
     grants: tuple[Grant, ...]
     behaviour: Behaviour
     mints_user_tokens: bool
+    app_subnet_id: str | None = None
+    """The subnet that the app is joined to, if any: a rule for it admits the app."""
 
     @property
     def resources(self) -> tuple[Cluster | Account | Registry, ...]:
@@ -191,6 +193,7 @@ def parse_settings(raw: dict[str, Any]) -> Settings:
             grants=tuple(Grant(**each) for each in raw.get("grants", [])),
             behaviour=parse_behaviour(raw.get("behaviour", {}), Behaviour()),
             mints_user_tokens=raw.get("mints_user_tokens", False),
+            app_subnet_id=raw.get("app_subnet_id"),
         )
     except KeyError as missing:
         raise SettingsError(f"the configuration lacks {missing}") from missing

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from local import azurite, databases, stack
+from testkit.fate import Fate
+from testkit.waiting import POLL_SECONDS, RUN_SECONDS, wait_until
+
+from local import azurite, databases, processes, stack, wiring
 from local.dashboard import Dashboard
 from local.evidence import BlobLog
-from local.places import Places, places
+from local.places import REPOSITORY, Places, places
 from local.stack import Stack
 from local.staging import stage
 from local.wiring import DATA_ACCOUNT
@@ -27,7 +31,7 @@ if TYPE_CHECKING:
 
 DATABASE = "rrna16s_archaea"  # small, and its name begins with another's
 LARGE_DATABASE = "rrna16s"
-RUN_SECONDS = 120.0
+SLOW_MBPS = 4  # of the large database: half a minute of copying, so that things can befall it
 
 
 @dataclass(slots=True, kw_only=True)
@@ -42,6 +46,11 @@ class LaptopStack:
     def places(self) -> Places:
         """Where it lies."""
         return self.up.wiring.places
+
+    @property
+    def fate(self) -> Fate:
+        """What can befall it."""
+        return Fate(places=self.places, ports=self.up.wiring.ports)
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
         """One request to the app: status and body."""
@@ -63,9 +72,34 @@ class LaptopStack:
 
     def warm(self, database: str, **fields: Any) -> dict[str, Any]:
         """Start and wait; the last status."""
+        return self.finish(self.start(database, **fields))
+
+    def start(self, database: str, **fields: Any) -> str:
+        """Start; the run's id."""
         status, answer = self.ask("POST", "warmup/start", self.body(database, **fields))
         assert status == 202, answer
-        return self.finish(answer["instance_id"])
+        return str(answer["instance_id"])
+
+    def cancel(self, run_id: str) -> dict[str, Any]:
+        """Cancel and wait; the last status."""
+        assert self.ask("POST", f"warmup/{run_id}/cancel", {})[0] == 202
+        return self.finish(run_id)
+
+    def empty_nodes(self) -> None:
+        """Let no node hold anything."""
+        for node in self.up.wiring.node_names:
+            shutil.rmtree(self.places.blast_folder(node), ignore_errors=True)
+
+    def start_copying(self, database: str, **fields: Any) -> str:
+        """Start on nodes that hold nothing, and come back in mid-copy; the run's id."""
+        self.empty_nodes()
+        run_id = self.start(database, **{"max_mbps_per_node": SLOW_MBPS} | fields)
+        self.await_status(run_id, lambda status: len(_copying(status)) >= len(self.up.wiring.node_names))
+        return run_id
+
+    def await_cause(self, run_id: str, kind: str) -> dict[str, Any]:
+        """Wait until a cause is named; the status that names it."""
+        return self.await_status(run_id, lambda status: kind in causes(status))
 
     def finish(self, run_id: str) -> dict[str, Any]:
         """Wait until a run is over; its last status."""
@@ -78,8 +112,9 @@ class LaptopStack:
             code, status = self.ask("GET", f"warmup/{run_id}/status")
             if code == 200 and holds(status):
                 return dict(status)
+            assert status.get("runtime_status") != "Completed", status
             assert time.monotonic() < deadline, status
-            time.sleep(0.2)
+            time.sleep(POLL_SECONDS)
 
     def blob_log(self) -> BlobLog:
         """What the blob server sends from now on."""
@@ -87,25 +122,41 @@ class LaptopStack:
 
     def network(self) -> Any:
         """Who may reach the databases' account now, in ARM's own record."""
-        record = json.loads((self.places.root / "azure-state.json").read_text())
-        return record["networks"][DATA_ACCOUNT][-1]["network"]
+        return self.fate.azure("GET", "state")["networks"][DATA_ACCOUNT][-1]["network"]
+
+    @contextmanager
+    def app_settings(self, **settings: str) -> Iterator[None]:
+        """Run the app with other settings for a while."""
+        self._restart_host(settings)
+        try:
+            yield
+        finally:
+            self._restart_host({})
 
     def await_health(self) -> None:
         """Wait until the app serves."""
-        deadline = time.monotonic() + RUN_SECONDS
-        while True:
-            try:
-                if self.ask("GET", "health")[0] == 200:
-                    return
-            except OSError:
-                assert time.monotonic() < deadline, "the host does not come back"
-            time.sleep(0.2)
+        wait_until(self._is_healthy)
+
+    def _is_healthy(self) -> bool:
+        try:
+            return self.ask("GET", "health")[0] == 200
+        except OSError:
+            return False
 
     def replace_process(self, before: Started, now: Started) -> None:
         """A test ended one process and started another in its place."""
         started = tuple(now if each == before else each for each in self.up.started)
         self.up = Stack(wiring=self.up.wiring, started=started)
         stack.record(self.up)
+
+    def _restart_host(self, settings: dict[str, str]) -> None:
+        host = next(each for each in self.up.started if each.name == "host")
+        processes.end([host])
+        program = next(each for each in wiring.programs(self.up.wiring) if each.name == "host")
+        changed = replace(program, environment={**program.environment, **settings})
+        again = processes.start(changed, log=self.places.logs / "host.log", folder=REPOSITORY)
+        self.replace_process(host, again)
+        self.await_health()
 
     def secrets(self) -> tuple[str, ...]:
         """Account keys, the identity header, the token of the kubeconfig."""
@@ -122,12 +173,17 @@ class LaptopStack:
         return "\n".join(file.read_text(errors="replace") for file in written)
 
 
+def causes(status: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The causes that a status names, by kind."""
+    return {cause["kind"]: cause for cause in (status["custom_status"] or {}).get("causes", ())}
+
+
 @contextmanager
 def laptop_stack(root: Path) -> Iterator[LaptopStack]:
     """Bring one up, stage the databases, take it down."""
     folders = databases.prepare(places().data, _quietly)
     where = Places(root=root)
-    up = stack.up(where)
+    up = stack.up(where, control=True)
     try:
         for folder in folders:
             stage(up.wiring.staging_server, folder, folder.name, _quietly)
@@ -138,6 +194,11 @@ def laptop_stack(root: Path) -> Iterator[LaptopStack]:
         )
     finally:
         stack.down(where)
+
+
+def _copying(status: dict[str, Any]) -> list[str]:
+    nodes = (status["custom_status"] or {}).get("nodes", ())
+    return [each["node"] for each in nodes if each["phase"] == "copying"]
 
 
 def _quietly(_step: str, _done: int, _total: int) -> None:
