@@ -11,12 +11,15 @@ import azure.functions as func
 
 from entrypoints.answering import Answer
 from entrypoints.binding import bind_door
-from shared.domain.requests import MAX_DATABASES, MAX_MBPS, RULES
+from entrypoints.watching import MAX_NODES, MAX_PAGE
+from shared.domain.requests import DATABASE_PATTERN, MAX_DATABASES, MAX_MBPS, RULES
 
 Json = dict[str, object]
 
 _ID = "instance_id"
 _CLUSTER_FIELDS = ("subscription_id", "resource_group", "aks_cluster_name")
+_OPTIONAL = ("storage_resource_group", "acr_name", "acr_resource_group")
+_MOST = {"top": MAX_PAGE, "continuation": MAX_NODES}
 _ALWAYS = {401: "sign in", 403: "not allowed", 503: "try again in a moment"}
 
 
@@ -239,13 +242,11 @@ def _in_path(rule: str) -> Json:
 
 
 def _in_query(name: str) -> Json:
-    whole = {"type": "integer", "minimum": 0}
-    optional = name not in RULES or name.startswith("storage_resource")
     return {
         "name": name,
         "in": "query",
-        "required": not optional,
-        "schema": _text(name) if name in RULES else whole,
+        "required": name in RULES and name not in _OPTIONAL,
+        "schema": _text(name) if name in RULES else {"type": "integer", "minimum": 0, "maximum": _MOST[name]},
     }
 
 
@@ -253,20 +254,29 @@ def _text(rule: str) -> Json:
     return {"type": "string", "pattern": f"^(?:{RULES[rule].pattern})$", "description": RULES[rule].words}
 
 
+def _or_nothing(rule: str) -> Json:
+    """A field that may as well be null, or empty, as pages send what they do not know."""
+    return {**_text(rule), "type": ["string", "null"], "pattern": f"^(?:{RULES[rule].pattern})?$"}
+
+
 def _start() -> Json:
-    """The body of a start; fields that are not named are ignored and never stored."""
-    optional = ("storage_resource_group", "acr_name", "acr_resource_group")
-    flags: Json = {name: {"type": "boolean"} for name in ("verify_only", "dry_run", "allow_partial")}
-    named: Json = {name: _text(name) for name in (*_CLUSTER_FIELDS, "storage_account", *optional)}
+    """The body of a start; `db` counts where `databases` names none, other fields are ignored."""
+    flags: Json = {
+        name: {"type": ["boolean", "null"]} for name in ("verify_only", "dry_run", "allow_partial")
+    }
+    named: Json = {name: _text(name) for name in (*_CLUSTER_FIELDS, "storage_account")}
+    named |= {name: _or_nothing(name) for name in _OPTIONAL}
     return {
         "type": "object",
-        "required": [*_CLUSTER_FIELDS, "storage_account", "db"],
+        "required": [*_CLUSTER_FIELDS, "storage_account"],
+        "anyOf": [
+            {"required": ["databases"], "properties": {"databases": _databases()}},
+            {"required": ["db"], "properties": {"db": _databases(), "databases": {"enum": ["", [], None]}}},
+        ],
         "properties": named
         | flags
         | {
-            "db": _database(),
-            "databases": {"type": "array", "items": _database(), "maxItems": MAX_DATABASES},
-            "max_mbps_per_node": {"type": "integer", "minimum": 1, "maximum": MAX_MBPS},
+            "max_mbps_per_node": {"type": ["integer", "null"], "minimum": 1, "maximum": MAX_MBPS},
         },
     }
 
@@ -275,14 +285,21 @@ def _release() -> Json:
     return {
         "type": "object",
         "required": [*_CLUSTER_FIELDS, "db"],
-        "properties": {name: _text(name) for name in (*_CLUSTER_FIELDS, "storage_account")}
-        | {"db": _database()},
+        "properties": {name: _text(name) for name in _CLUSTER_FIELDS}
+        | {"storage_account": _or_nothing("storage_account"), "db": _database()},
     }
+
+
+def _databases() -> Json:
+    """One or several."""
+    several = {"type": "array", "items": _database(), "minItems": 1, "maxItems": MAX_DATABASES}
+    return {"anyOf": [_database(), several]}
 
 
 def _database() -> Json:
     return {
         "type": "string",
+        "pattern": f"^(?:{DATABASE_PATTERN})$",
         "description": "a name or its path, as core_nt or blast-db/core_nt; never a URL",
     }
 

@@ -22,7 +22,14 @@ from shared.domain.claims import Conflict, HeldBy
 from shared.domain.events import Change, Event, line_of
 from shared.domain.model import Cluster, Mode, WarmupRequest
 from shared.domain.refusals import Refusal
-from shared.domain.requests import RequestDefaults, parse_cluster, parse_database, parse_request, parse_run_id
+from shared.domain.requests import (
+    RequestDefaults,
+    parse_account_name,
+    parse_cluster,
+    parse_database,
+    parse_request,
+    parse_run_id,
+)
 from shared.domain.status import database_names
 from shared.domain.warmth import Origin, daemon_set_of, origin_of
 from shared.ports import Claims, Monitor, PassingError
@@ -93,12 +100,15 @@ async def release_database(req: func.HttpRequest, hub: TaskHub, ports: WarmupPor
     ports.gate.admit_cluster(cluster)
     fields = body if isinstance(body, Mapping) else {}
     database = parse_database(fields.get("db"))
+    account = parse_account_name(fields)
     found = await _daemon_set(cluster, database.name, ports.monitor)
-    if found is None and not fields.get("storage_account"):
+    if found is None and account is None:
         return Answer(body={"db": database.name, "status": "released", "deleted": []})
     origin = origin_of(found) if found else None
     request = parse_request(
-        _completed(fields, origin), defaults=_defaults(ports.defaults, origin), requested_by=caller.object_id
+        _completed(fields, account, origin),
+        defaults=_defaults(ports.defaults, origin),
+        requested_by=caller.object_id,
     )
     return await _begin(replace(request, mode=Mode.RELEASE), _nonce(req), hub, ports)
 
@@ -143,8 +153,10 @@ async def _daemon_set(cluster: Cluster, name: str, monitor: Monitor) -> Json | N
     return daemon_set_of(sight, name)
 
 
-def _completed(fields: Mapping[str, object], origin: Origin | None) -> Mapping[str, object]:
-    return {"storage_account": origin.account_name, **fields} if origin else fields
+def _completed(
+    fields: Mapping[str, object], account: str | None, origin: Origin | None
+) -> Mapping[str, object]:
+    return {**fields, "storage_account": origin.account_name} if account is None and origin else fields
 
 
 def _defaults(defaults: RequestDefaults, origin: Origin | None) -> RequestDefaults:

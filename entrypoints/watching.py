@@ -25,8 +25,8 @@ RETRY_AFTER = {"Retry-After": "5"}
 MAX_REMEMBERED = 500  # runs whose last state is kept for when the task hub is silent
 _LOOK_BUDGET_SECONDS = 10.0
 _PAGE = 100
-_MAX_PAGE = 500
-_MAX_NODES = 100_000  # databases times nodes; AKS ends at 5,000 nodes
+MAX_PAGE = 500
+MAX_NODES = 100_000  # databases times nodes; AKS ends at 5,000 nodes
 _LOOK_EVERY_SECONDS = 5
 
 
@@ -101,8 +101,8 @@ async def list_warmup_nodes(req: func.HttpRequest, hub: TaskHub, ports: Watching
     """Tell how each node stands, page by page."""
     await ports.gate.reader(req)
     run_id = parse_run_id(req.route_params.get("id"))
-    top = parse_whole(req.params, "top", _PAGE, _MAX_PAGE)
-    start = parse_whole(req.params, "continuation", 0, _MAX_NODES)
+    top = parse_whole(req.params, "top", _PAGE, MAX_PAGE)
+    start = parse_whole(req.params, "continuation", 0, MAX_NODES)
     state = await hub.find(run_id, with_input=True)
     if state is None or state.run is None:
         raise _unknown(run_id)

@@ -21,6 +21,12 @@ _DATABASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _VOLUME = re.compile(r".*\.[0-9]{2,3}")
 
 
+# The whole rule of `parse_database` in one pattern, for those who read it in the API's description.
+DATABASE_PATTERN = (
+    rf"(?!.*\.\.)(?!.*\.[0-9]{{2,3}}/?$)(blast-db/)?{_DATABASE.pattern}(/{_DATABASE.pattern}){{0,2}}/?"
+)
+
+
 class BadRequestError(ValueError):
     """A field that breaks its rule; the message names both."""
 
@@ -121,6 +127,11 @@ def parse_database(text: object) -> Database:
     return Database(name=name, folder=folder)
 
 
+def parse_account_name(fields: object) -> str | None:
+    """Read which account is meant, where that is left open."""
+    return _optional(_object(fields), "storage_account")
+
+
 def parse_account(fields: object) -> AccountQuery:
     """Read which account is meant, from a body or a query; the cluster's group says nothing about it."""
     body = _object(fields)
@@ -177,6 +188,8 @@ def _mbps(body: Mapping[str, object]) -> int | None:
     value = body.get("max_mbps_per_node")
     if value is None:
         return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # JSON has one kind of number
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_MBPS:
         raise BadRequestError(f"max_mbps_per_node must be a whole number of MB/s from 1 to {MAX_MBPS}")
     return value
@@ -203,10 +216,8 @@ def _distinct(databases: tuple[Database, ...]) -> tuple[Database, ...]:
 
 
 def _registry(body: Mapping[str, object]) -> Registry | None:
-    if body.get("acr_name") in (None, ""):
-        return None
-    name = _matching(body, "acr_name")
-    return Registry(name=name, resource_group=_optional(body, "acr_resource_group"))
+    name, group = _optional(body, "acr_name"), _optional(body, "acr_resource_group")
+    return None if name is None else Registry(name=name, resource_group=group)
 
 
 def _image(registry: Registry | None, defaults: RequestDefaults) -> str:
