@@ -1,0 +1,127 @@
+"""A task hub that does not answer: what was last known is told, or 503, and never that a run is lost."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import azure.durable_functions as df
+import azure.functions as func
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from testkit.memory_ports import MemoryClusters, Stage
+
+from entrypoints.answering import Answer, respond
+from entrypoints.authorising import Gate
+from entrypoints.task_hub import TaskHub
+from entrypoints.watching import WatchingPorts, list_active_warmups, read_task, read_warmup_status
+from shared.domain.callers import Permissions
+
+RUN = "0123456789abcdef0123456789abcdef"
+RUNNING = {
+    "name": "warm_databases",
+    "instanceId": RUN,
+    "runtimeStatus": "Running",
+    "input": None,
+    "customStatus": {"phase": "warming_up", "db": "core_nt"},
+    "output": None,
+    "createdTime": "2026-05-26T12:00:00Z",
+    "lastUpdatedTime": "2026-05-26T12:01:00Z",
+}
+Door = Callable[[func.HttpRequest, TaskHub, WatchingPorts], Awaitable[Answer]]
+
+
+class Hub:
+    """Answers as a hub does, until it is told to break off or to fall silent."""
+
+    def __init__(self) -> None:
+        self.mood = "well"
+
+    async def one(self, request: web.Request) -> web.Response:
+        await self._behave(request)
+        return web.json_response(RUNNING, status=202)
+
+    async def all(self, request: web.Request) -> web.Response:
+        await self._behave(request)
+        return web.json_response([RUNNING])
+
+    async def _behave(self, request: web.Request) -> None:
+        if self.mood == "silent":
+            await asyncio.Event().wait()
+        if self.mood == "broken" and request.transport is not None:
+            request.transport.abort()
+
+
+@asynccontextmanager
+async def served(hub: Hub) -> AsyncIterator[TaskHub]:
+    """The hub behind the SDK's own client."""
+    app = web.Application()
+    app.router.add_get("/durabletask/instances/{id}", hub.one)
+    app.router.add_get("/durabletask/instances", hub.all)
+    async with TestServer(app) as server:
+        binding = {
+            "taskHubName": "hub",
+            "creationUrls": {},
+            "managementUrls": {},
+            "rpcBaseUrl": str(server.make_url("/durabletask/")),
+        }
+        yield TaskHub(df.DurableOrchestrationClient(json.dumps(binding)))
+
+
+def ports(folder: Path) -> WatchingPorts:
+    free = Permissions(reader_role=None, operator_role=None, clusters=("*",), accounts=("*",))
+    return WatchingPorts(
+        gate=Gate(permissions=free, callers=None, development_bypass=True),
+        clusters=MemoryClusters(Stage(folder)),
+        clock=lambda: datetime.now(UTC),
+    )
+
+
+async def asked(door: Door, hub: TaskHub, opened: WatchingPorts) -> tuple[int, dict[str, Any], str | None]:
+    """Status, body and Retry-After."""
+    request = func.HttpRequest(method="GET", url="/", route_params={"id": RUN}, body=b"")
+    answer = await respond(door(request, hub, opened))
+    return answer.status_code, json.loads(answer.get_body()), answer.headers.get("Retry-After")
+
+
+@pytest.mark.parametrize("mood", ["broken", "silent"])
+def test_a_run_that_was_seen_is_told_as_it_was(tmp_path: Path, mood: str) -> None:
+    async def tell() -> None:
+        hub, opened = Hub(), ports(tmp_path)
+        async with served(hub) as client:
+            before = await asked(read_warmup_status, client, opened)
+            hub.mood = mood
+            assert await asked(read_warmup_status, client, opened) == before
+            assert before[:2] == (200, before[1] | {"runtime_status": "Running", "instance_id": RUN})
+
+    asyncio.run(tell())
+
+
+@pytest.mark.parametrize("door", [read_warmup_status, read_task])
+def test_a_run_that_was_never_seen_is_503_with_a_time_to_ask_again(tmp_path: Path, door: Door) -> None:
+    async def tell() -> None:
+        hub = Hub()
+        hub.mood = "broken"
+        async with served(hub) as client:
+            status, body, again = await asked(door, client, ports(tmp_path))
+        assert (status, set(body)) == (503, {"error"})
+        assert int(again or 0) > 0
+
+    asyncio.run(tell())
+
+
+def test_runs_in_flight_are_told_as_last_known_and_marked(tmp_path: Path) -> None:
+    async def tell() -> None:
+        hub, opened = Hub(), ports(tmp_path)
+        async with served(hub) as client:
+            _, before, _ = await asked(list_active_warmups, client, opened)
+            hub.mood = "broken"
+            status, after, _ = await asked(list_active_warmups, client, opened)
+        assert (status, after["degraded"]) == (200, True)
+        assert after["warmups"] == before["warmups"] != []
+
+    asyncio.run(tell())
