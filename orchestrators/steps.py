@@ -50,9 +50,7 @@ LOOKS_PER_HISTORY = 60
 PROBES_LAST = timedelta(seconds=120)
 PROBE_EVERY = timedelta(seconds=5)
 _PAUSES = (timedelta(seconds=5),) * 3  # between the tries of a call that may pass
-_RETRY = df.RetryOptions(
-    first_retry_interval_in_milliseconds=5_000, max_number_of_attempts=len(_PAUSES) + 1
-)
+_RETRY = df.RetryOptions(first_retry_interval_in_milliseconds=5_000, max_number_of_attempts=len(_PAUSES) + 1)
 # What winds a run up is tried for longer: an open account outweighs a late report.
 _PERSISTENT_RETRY = df.RetryOptions(first_retry_interval_in_milliseconds=10_000, max_number_of_attempts=12)
 _MAX_FAILURE_TEXT = 400
@@ -137,15 +135,21 @@ class Steps:
         answer = yield from self._call(activity, self._account_query(), Access | Refusal)
         return self.accept(answer)
 
-    def await_data_plane(self, account: Account) -> Verb[None]:
-        """Probe until blobs can be read from here, for as long as network changes take."""
+    def await_data_plane(self, access: Access) -> Verb[bool]:
+        """Probe until blobs can be read from here, for as long as network changes take.
+
+        False only in a dry run of a closed account: it opens nothing, and so cannot see what is staged.
+        """
         give_up = self.now + PROBES_LAST
-        probe: Probe = yield from self._call("probe_access", account, Probe)
+        probe: Probe = yield from self._call("probe_access", access.account, Probe)
         while not probe.reachable:
+            if self.request.dry_run and access.would_open:
+                return False
             if self.now >= give_up or self.request.dry_run:
-                self.accept(_blocked(self.request, account, probe))
+                self.accept(_blocked(access.account, probe))
             yield from self.sleep(PROBE_EVERY)
-            probe = yield from self._call("probe_access", account, Probe)
+            probe = yield from self._call("probe_access", access.account, Probe)
+        return True
 
     def describe(self, account: Account) -> Verb[tuple[StagedDatabase, ...]]:
         """What is staged of every database, side by side; one refusal refuses all."""
@@ -312,12 +316,9 @@ def _cause_of(failure: Exception) -> str:
     return _RAISED.sub("", told)[:_MAX_FAILURE_TEXT]
 
 
-def _blocked(request: WarmupRequest, account: Account, probe: Probe) -> Refusal:
-    cure = "set STORAGE_ACCESS_MODE to window"
-    if request.dry_run:
-        cure = "start without dry_run, which opens nothing and so cannot see what is staged"
+def _blocked(account: Account, probe: Probe) -> Refusal:
     return Refusal(
         reason=Reason.STORAGE_BLOCKED,
         message=f"account {account.name!r} cannot be read: {probe.outcome}, {probe.message}",
-        remedy=f"open it to the app's network, or {cure}",
+        remedy="open it to the app's network, or set STORAGE_ACCESS_MODE to window",
     )

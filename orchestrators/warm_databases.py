@@ -37,11 +37,11 @@ def set_out(steps: Steps) -> Verb[None]:
     facts = yield from steps.read_cluster()
     kubelet = steps.accept(judge_cluster(steps.request.cluster, facts))
     access = yield from steps.open_access()
-    yield from steps.await_data_plane(access.account)
+    readable = yield from steps.await_data_plane(access)
     steps.end(Step.ENABLING_STORAGE, opening_note(steps.request, access))
 
     steps.begin(Step.CONFIGURING)
-    databases = yield from steps.describe(access.account)
+    databases = (yield from steps.describe(access.account)) if readable else ()
     grounds = Grounds(
         request=steps.request, cluster=facts, account=access.account, databases=databases, now=steps.now
     )

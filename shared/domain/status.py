@@ -75,7 +75,8 @@ def output(run: Run, ending: Ending) -> Json:
 def opening_note(request: WarmupRequest, access: Access) -> str:
     """What an operator should know of the opened account."""
     if request.dry_run:
-        return f"{access.account.name} {'would be opened' if access.would_open else 'needs no opening'}"
+        name = access.account.name
+        return f"{name} would be opened first" if access.would_open else f"{name} needs no opening"
     if access.before.is_public:
         return f"{access.account.name} was open already"
     return f"{access.account.name} was closed; it is closed again when the last run has ended"
@@ -235,7 +236,8 @@ def _intended(run: Run, ending: Ending) -> Json:
     return {
         "would_open": list(ending.would_open),
         "would_grant": grants,
-        "eta_seconds": planned_seconds(run.request, plan.bytes_per_node),
+        # None: what is staged in a closed account shows only once it is open.
+        "eta_seconds": planned_seconds(run.request, plan.bytes_per_node) if plan.databases else None,
     }
 
 

@@ -55,7 +55,7 @@ PLOTS = {
     "refused": Plot(
         ends="failed", leaves=None, asked={"databases": (Database(name="absent", folder="absent"),)}
     ),
-    "dry run of what is closed": Plot(ends="failed", leaves=None, asked={"dry_run": True}),
+    "dry run of what is closed": Plot(ends="planned", leaves=None, asked={"dry_run": True}),
 }
 each_plot = pytest.mark.parametrize("plot", PLOTS.values(), ids=PLOTS)
 

@@ -245,7 +245,7 @@ def test_the_opening_is_told_as_it_was_found(state: str, note: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("would_open", "note"), [(True, "blastdata would be opened"), (False, "blastdata needs no opening")]
+    ("would_open", "note"), [(True, "blastdata would be opened first"), (False, "blastdata needs no opening")]
 )
 def test_a_dry_run_tells_what_it_left_closed(*, would_open: bool, note: str) -> None:
     before = NetworkState(public_network_access="Disabled", default_action="Deny", rules="{}")
