@@ -5,6 +5,7 @@ a certificate bundle. The pods get their identity endpoint injected, as a webhoo
 """
 
 import json
+import os
 import secrets
 import sys
 from collections.abc import Mapping
@@ -180,6 +181,7 @@ def _host_command(wiring: Wiring) -> list[str]:
         *(*_python("local.host"), str(REPOSITORY)),
         *("--port", str(wiring.ports.host), "--rpc-port", str(wiring.ports.rpc)),
         *("--state", str(wiring.places.host_state)),
+        *(["--real-timers"] if os.environ.get("STACK_REAL_TIMERS") else []),
     ]
 
 
