@@ -6,7 +6,7 @@ longer than the budget. The thread ends by the time-outs of its own adapter.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -43,6 +43,22 @@ async def eventually(ask: Callable[[], Awaitable[V | None]]) -> V | None:
             return answer
         await asyncio.sleep(_ASKED_EVERY_SECONDS)
     return None
+
+
+class SharedQuestions(Generic[K, V]):
+    """Questions that are under way, shared by all who ask the same meanwhile; no answer is kept."""
+
+    def __init__(self) -> None:
+        """Nothing is asked yet."""
+        self._under_way: dict[K, asyncio.Future[V]] = {}
+
+    async def ask(self, key: K, question: Callable[[], Coroutine[None, None, V]]) -> V:
+        """The answer of the question that is under way, or of a new one; raises what that raises."""
+        asked = self._under_way.get(key)
+        if asked is None:
+            asked = self._under_way[key] = asyncio.ensure_future(question())
+            asked.add_done_callback(lambda _: self._under_way.pop(key, None))
+        return await asyncio.shield(asked)  # one who leaves does not take the others along
 
 
 @dataclass(slots=True, kw_only=True)

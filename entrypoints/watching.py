@@ -15,7 +15,7 @@ from entrypoints.authorising import Gate
 from entrypoints.binding import bind_hub_door
 from entrypoints.run_states import RunState
 from entrypoints.task_hub import TaskHub
-from entrypoints.waiting import Budget, SharedReadings
+from entrypoints.waiting import Budget, SharedQuestions, SharedReadings
 from shared.domain.model import Database, StagedDatabase
 from shared.domain.requests import parse_run_id, parse_whole
 from shared.domain.runs import ClusterLook, LookOrder, Run
@@ -57,6 +57,7 @@ class WatchingPorts:
     clusters: Clusters
     clock: Callable[[], datetime]
     last_known: LastKnown = field(default_factory=LastKnown)
+    finding: SharedQuestions[str, RunState | None] = field(default_factory=SharedQuestions)
     looks: SharedReadings[str, ClusterLook] = field(
         default_factory=lambda: SharedReadings("the cluster", Budget(seconds=_LOOK_BUDGET_SECONDS))
     )
@@ -125,7 +126,7 @@ async def _state(req: func.HttpRequest, hub: TaskHub, ports: WatchingPorts) -> R
     await ports.gate.reader(req)
     run_id = parse_run_id(req.route_params.get("id"))
     try:
-        state = await hub.find(run_id)
+        state = await ports.finding.ask(run_id, lambda: hub.find(run_id))
     except PassingError:
         state = ports.last_known.of(run_id)
         if state is None:

@@ -40,12 +40,12 @@ class Dashboard:
 
     def start(self, database: str) -> str:
         """Press the button; the run's id."""
-        return str(self._ask("POST", "/api/warmup/start", self.smallest_body(database))["instance_id"])
+        return str(self.ask("POST", "/api/warmup/start", self.smallest_body(database))["instance_id"])
 
     def follow(self, run_id: str) -> Iterator[Json]:
         """The run's status, again and again, until it is over."""
         while True:
-            status = self._ask("GET", f"/api/warmup/{run_id}/status")
+            status = self.ask("GET", f"/api/warmup/{run_id}/status")
             yield status
             if status["runtime_status"] in _FINISHED:
                 return
@@ -59,9 +59,10 @@ class Dashboard:
                 "cluster_name": wiring.CLUSTER,
             }
         )
-        return self._ask("GET", f"/api/monitor/aks/warmup-status?{query}")
+        return self.ask("GET", f"/api/monitor/aks/warmup-status?{query}")
 
-    def _ask(self, method: str, path: str, body: Json | None = None) -> Json:
+    def ask(self, method: str, path: str, body: Json | None = None) -> Json:
+        """One request of the page; its answer, or DashboardError."""
         request = urllib.request.Request(  # noqa: S310 - our own loopback address
             f"{self.wiring.app_url}{path}",
             method=method,

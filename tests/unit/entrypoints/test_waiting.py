@@ -9,6 +9,7 @@ from entrypoints.waiting import (
     LONGEST_BREAK_SECONDS,
     SHARED_SECONDS,
     Budget,
+    SharedQuestions,
     SharedReadings,
     eventually,
     within,
@@ -159,3 +160,22 @@ def test_what_comes_after_a_while_is_found() -> None:
         return next(answers)
 
     assert asyncio.run(eventually(ask)) == "found"
+
+
+def test_a_question_under_way_is_shared_and_its_answer_is_not_kept() -> None:
+    async def tell() -> None:
+        asked, told, questions = [], asyncio.Event(), SharedQuestions[str, int]()
+
+        async def question() -> int:
+            asked.append(1)
+            await told.wait()
+            return len(asked)
+
+        crowd = [asyncio.create_task(questions.ask("run", question)) for _ in range(5)]
+        await asyncio.sleep(0)
+        crowd.pop().cancel()
+        told.set()
+        assert await asyncio.gather(*crowd) == [1] * 4
+        assert await questions.ask("run", question) == 2
+
+    asyncio.run(tell())
