@@ -175,7 +175,7 @@ class Untrusted(WillNotPass):
 
     kind = "network"
     exit_code = 24
-    remedy = "name the certificate authority in SSL_CERT_FILE"
+    remedy = "name the certificate authority in SSL_CERT_FILE, and check the node's clock"
 
 
 class Internal(WillNotPass):

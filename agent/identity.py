@@ -25,13 +25,15 @@ if TYPE_CHECKING:
     from .settings import IdentitySettings
 
 RESOURCE = "https://storage.azure.com/"
-IMDS = "http://169.254.169.254/metadata/identity/oauth2/token"
+IMDS_PATH = "/metadata/identity/oauth2/token"
 TIMEOUT_SECONDS = 10.0
 # IMDS documents up to 70 s of unavailability while it is being updated.
 ATTEMPTS = 7
 FIRST_PAUSE_SECONDS = 1.0
 # Renewed early, so that no request begins with a token that expires on its way.
 RENEWAL_SECONDS = 300.0
+# A node whose clock is ahead would take every token for an expired one, and ask for one per request.
+LEAST_SECONDS = 60.0
 PASSING = frozenset({404, 410, 429, 500, 502, 503, 504})
 
 
@@ -134,7 +136,8 @@ def token_request(settings: IdentitySettings) -> TokenRequest:
     if settings.federated_token_file and settings.is_federated:
         return _federated_request(settings, settings.federated_token_file)
     query = {"api-version": "2018-02-01", "resource": RESOURCE, **_client(settings)}
-    return TokenRequest(source="IMDS", url=f"{IMDS}?{urlencode(query)}", headers={"Metadata": "true"})
+    url = f"{settings.imds.rstrip('/')}{IMDS_PATH}?{urlencode(query)}"
+    return TokenRequest(source="IMDS", url=url, headers={"Metadata": "true"})
 
 
 def _client(settings: IdentitySettings) -> dict[str, str]:
@@ -233,6 +236,6 @@ def _lifetime(answer: Mapping[str, Any]) -> float:
     try:
         if "expires_in" in answer:
             return float(answer["expires_in"])
-        return float(answer["expires_on"]) - time.time()
+        return max(LEAST_SECONDS, float(answer["expires_on"]) - time.time())
     except (KeyError, TypeError, ValueError):
         return RENEWAL_SECONDS

@@ -105,7 +105,8 @@ class Landing:
 
     def _mark(self) -> None:
         mark = Mark(written=self.written, digest=self._digest.digest())
-        self._ledger.set_mark(self._block.index, mark)
+        with self._writing(0):
+            self._ledger.set_mark(self._block.index, mark)
 
     def _rehash(self, length: int) -> None:
         while self.written < length:

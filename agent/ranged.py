@@ -29,12 +29,12 @@ MOST_CONNECTIONS = 32
 WASTE = 0.01
 # Beyond this an agent that is killed all the time would crawl, and waste nothing that counts.
 MOST_HALVINGS = 6
-# Smaller requests cost more in headers and turns than they save.
-SMALLEST_REQUEST_BYTES = 16 * 1024
+# Smaller requests cost more in headers and turns than they save: rather fewer connections.
+SMALL_REQUEST_BYTES = 16 * 1024
+# Even a single connection must get on: this much may be wasted by a kill however small the database is.
+SMALLEST_REQUEST_BYTES = 4 * 1024
 # What of one answer can be on its way at most: our receive buffer, and what a sender buffers for it.
 MOST_ON_THE_WAY_BYTES = 2 * 1024 * 1024
-# Many small files are bound by turns, not by bytes.
-LEAST_CONNECTIONS = 8
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 30.0
 # With the pauses above: about five minutes in which not one byte of a block arrives.
@@ -151,9 +151,11 @@ def effort_for(missing: int, starts: int, most_connections: int) -> Effort:
     True
     >>> effort_for(18_000_000, 1, 32)
     Effort(connections=10, request_bytes=18000)
+    >>> effort_for(18_000_000, 4, 32)
+    Effort(connections=1, request_bytes=22500)
     """
     wasted = int(missing * WASTE / 2 ** min(starts - 1, MOST_HALVINGS))
-    connections = min(most_connections, max(LEAST_CONNECTIONS, wasted // SMALLEST_REQUEST_BYTES))
+    connections = min(most_connections, max(1, wasted // SMALL_REQUEST_BYTES))
     share = max(SMALLEST_REQUEST_BYTES, wasted // connections)
     request = BLOCK_BYTES if share >= MOST_ON_THE_WAY_BYTES else share
     return Effort(connections=connections, request_bytes=request)

@@ -60,6 +60,7 @@ class Reporter:
         self._window: deque[tuple[float, int]] = deque()
         self._error: AgentError | None = None
         self._digest: str | None = None
+        self._cached_bytes: int | None = None
 
     def keep_in(self, file: Path) -> None:
         """Write reports to this file too, from now on; only the holder of the database's lock may."""
@@ -91,6 +92,10 @@ class Reporter:
             self._window.popleft()
         if now - self._said >= EVERY_SECONDS:
             self._say()
+
+    def cached(self, size: int | None) -> None:
+        """So many of the database's bytes are in memory, as far as somebody looked."""
+        self._cached_bytes = size
 
     def ready(self, digest: str | None) -> None:
         """Every byte is verified."""
@@ -145,6 +150,7 @@ class Reporter:
             "eta_seconds": round(left / rate) if rate and self._phase == "copying" else None,
             "retries": progress.retries,
             "disk_bytes_per_second": progress.disk_bytes_per_second,
+            "cached_bytes": self._cached_bytes,
             "seconds": round(time.monotonic() - self._began, 2),
             "digest": self._digest,
             "updated_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

@@ -52,6 +52,8 @@ class IdentitySettings:
     federated_token_file: Path | None
     tenant_id: str | None
     authority: str
+    imds: str
+    """The instance's metadata service, as an origin."""
     sas_file: Path | None
 
     @property
@@ -144,6 +146,8 @@ def _parse_identity(environ: Mapping[str, str]) -> IdentitySettings:
         federated_token_file=_path(environ, "AZURE_FEDERATED_TOKEN_FILE"),
         tenant_id=environ.get("AZURE_TENANT_ID") or None,
         authority=environ.get("AZURE_AUTHORITY_HOST") or "https://login.microsoftonline.com/",
+        # The name that Azure's own SDKs honour, for metadata services that are proxied.
+        imds=environ.get("AZURE_POD_IDENTITY_AUTHORITY_HOST") or "http://169.254.169.254",
         sas_file=_path(environ, "WARMUP_SAS_FILE"),
     )
 

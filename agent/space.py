@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from .errors import DiskFull
 from .surveying import stat_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from .manifest import File
@@ -28,13 +29,12 @@ def check_room(files: Iterable[File], places: Places) -> None:
     What is published stays until the new files replace it, so both are on the disk for a while.
 
     Raises:
-        DiskFull: with the exact shortage; nothing of the database stays staged.
+        DiskFull: with the exact shortage.
     """
     missing = sum(file.size - _taken(places.staged(file.name), file.size) for file in files)
     needed = missing + BOOKKEEPING_BYTES
     free = _free_bytes(places.directory)
     if needed > free:
-        give_back(places)
         raise DiskFull(
             f"{places.database} needs {needed} more bytes under {places.directory}, "
             f"which has {free} free: {needed - free} bytes short"
@@ -65,6 +65,26 @@ def give_back(places: Places, keep: frozenset[str] = frozenset()) -> None:
         for entry in folder.iterdir() if folder.is_dir() else ():
             if entry.name not in keep:
                 entry.unlink()
+
+
+@contextmanager
+def giving_back(places: Places) -> Iterator[None]:
+    """Leave nothing staged when the disk turns out to be full.
+
+    Raises:
+        DiskFull: instead of any error that says so.
+    """
+    try:
+        yield
+    except DiskFull:
+        give_back(places)
+        raise
+    except OSError as error:
+        full = disk_full(error, "what the agent notes down")
+        if full is None:
+            raise
+        give_back(places)
+        raise full from error
 
 
 def disk_full(error: OSError, what: str) -> DiskFull | None:

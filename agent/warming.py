@@ -11,13 +11,14 @@ import time
 from typing import TYPE_CHECKING
 
 from .access import wait_for_access
-from .errors import BadManifest, Damaged, DeadlinePassed, DiskFull, RoleMissing, StorageClosed
+from .caching import bring_into_memory
+from .errors import BadManifest, Damaged, DeadlinePassed, RoleMissing, StorageClosed
 from .locking import locked
 from .probing import probe
 from .publishing import owned_by_others, publish
 from .records import Marker, Record, add_receipts, read_marker, record_of
 from .reporting import log
-from .space import check_room, give_back
+from .space import check_room, give_back, giving_back
 from .surveying import Survey, remembered, survey
 from .verifying import (
     Question,
@@ -50,14 +51,22 @@ def warm(look: Look) -> str:
         look.reporter.enter("checking")
         look.places.prepare()
         _refuse_foreign_files(look)
-        found = _settle_doubts(look, survey(look.manifest, look.places))
-        if found.missing:
-            _fetch_and_verify(look, found)
-            found = survey(look.manifest, look.places)
-        digest = _digest_of(look, found)
-        if found.staged or not _is_marked(look, digest):
-            _publish(look, found, digest)
-        return digest
+        before = _settle_doubts(look, survey(look.manifest, look.places))
+        digest = _make_whole(look, before)
+    if not before.missing:
+        paths = [look.places.published(file.name) for file in look.manifest.files]
+        look.reporter.cached(bring_into_memory(paths, look.manifest.total_bytes))
+    return digest
+
+
+def _make_whole(look: Look, found: Survey) -> str:
+    if found.missing:
+        _fetch_and_verify(look, found)
+        found = survey(look.manifest, look.places)
+    digest = _digest_of(look, found)
+    if found.staged or not _is_marked(look, digest):
+        _publish(look, found, digest)
+    return digest
 
 
 def _refuse_foreign_files(look: Look) -> None:
@@ -97,14 +106,11 @@ def _fetch_and_verify(look: Look, found: Survey) -> None:
     give_back(look.places, keep=frozenset(keep))
     for _ in range(ATTEMPTS):
         log(f"fetching {len(missing)} of {len(look.manifest.files)} files")
-        check_room(missing, look.places)
-        try:
+        with giving_back(look.places):
+            check_room(missing, look.places)
             _fetch(look, missing)
-        except DiskFull:
-            give_back(look.places)
-            raise
-        look.reporter.enter("verifying")
-        missing = verify_staged(missing, look.places, look.reporter.progress)
+            look.reporter.enter("verifying")
+            missing = verify_staged(missing, look.places, look.reporter.progress)
         if not missing:
             return
         drop_staged(missing, look.places)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from testkit.blob_server import TOKEN, BlobServer, Fault, always, at_first, blob_server, sometimes
-from testkit.sample_database import contents
+from testkit.sample_database import contents, put_database
 from testkit.warm_node import WarmNode, wait_until
 
 VOLUME = "core_nt/core_nt.00.nsq"
@@ -26,13 +26,14 @@ VOLUME = "core_nt/core_nt.00.nsq"
 def test_faults_in_a_tenth_of_the_answers_cost_almost_no_bytes(
     node: WarmNode, server: BlobServer, fault: Fault
 ) -> None:
-    manifest = server.manifest("core_nt")
+    put_database(server, "nt", volumes=1, volume_bytes=2_500_000)
+    manifest = server.manifest("nt")
     server.judge = sometimes(fault, share=0.1)
 
     outcome = node.look(manifest)
 
     assert outcome.exit_code == 0
-    assert node.files() == contents(server, "core_nt")
+    assert node.files() == contents(server, "nt")
     assert outcome.last["retries"] > 0
     assert outcome.last["bytes_fetched"] <= manifest["bytes"] * 1.02
 

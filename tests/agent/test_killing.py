@@ -10,7 +10,6 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-import pytest
 from testkit.sample_database import VOLUME_BYTES, contents
 from testkit.warm_node import Outcome, WarmNode, kill, wait_until
 
@@ -20,33 +19,6 @@ if TYPE_CHECKING:
 # Between nothing and about the time that one look takes at this speed.
 LATEST_KILL_SECONDS = 0.6
 BYTES_PER_SECOND_OF_AN_ANSWER = 6e6
-
-
-@pytest.mark.parametrize("seed", range(8))
-def test_a_killed_agent_resumes_inside_files_and_wastes_almost_nothing(
-    node: WarmNode, server: BlobServer, seed: int
-) -> None:
-    manifest = server.manifest("core_nt")
-    server.bytes_per_second = BYTES_PER_SECOND_OF_AN_ANSWER
-    chance = random.Random(seed)  # noqa: S311 - the same moments every time
-
-    for _ in range(2):
-        process = node.start(manifest)
-        time.sleep(chance.uniform(0, LATEST_KILL_SECONDS))
-        kill(process)
-        assert_no_half_database(node, server)
-    outcome = node.look(manifest)
-
-    assert outcome.exit_code == 0
-    assert node.files() == contents(server, "core_nt")
-    assert server.served_bytes <= manifest["bytes"] * 1.02
-
-
-def assert_no_half_database(node: WarmNode, server: BlobServer) -> None:
-    """Whoever finds the way in finds everything."""
-    found = node.files()
-    if "core_nt.nal" in found:
-        assert found == contents(server, "core_nt")
 
 
 def test_an_agent_that_is_killed_again_and_again_still_arrives(node: WarmNode, server: BlobServer) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from testkit.blob_server import BlobServer, Fault, always, at_first, blob_server
+from testkit.blob_server import BlobServer, Fault, Request, always, at_first
 from testkit.sample_database import contents
 from testkit.warm_node import WarmNode, wait_until
 
@@ -62,7 +62,13 @@ def test_an_account_that_closes_midway_is_waited_for_and_nothing_is_fetched_twic
 ) -> None:
     manifest = server.manifest("core_nt")
     closed = refused(403, "AuthorizationFailure")
-    server.judge = lambda request: closed if 40 < request.number < 48 else None
+
+    def judge(request: Request) -> Fault | None:
+        """Closed from the fortieth request on, until somebody has asked whether it is open again."""
+        asked_again = any(earlier.method == "HEAD" for earlier in server.requests[40 : request.number])
+        return closed if request.number >= 40 and not asked_again else None
+
+    server.judge = judge
 
     outcome = node.look(manifest)
 
@@ -73,9 +79,12 @@ def test_an_account_that_closes_midway_is_waited_for_and_nothing_is_fetched_twic
     assert landed == sorted(landed)
 
 
-def test_an_account_that_nobody_answers_for_is_waited_for(node: WarmNode, server: BlobServer) -> None:
-    with blob_server() as gone:
-        endpoint = gone.endpoint
+@pytest.mark.parametrize(
+    "endpoint", ["http://127.0.0.1:1/", "https://warmdata.blob.invalid/"], ids=["no port", "no name"]
+)
+def test_an_account_that_nobody_answers_for_is_waited_for(
+    node: WarmNode, server: BlobServer, endpoint: str
+) -> None:
     process = node.start(server.manifest("core_nt"), WARMUP_BLOB_ENDPOINT=endpoint)
 
     wait_until(lambda: '"network"' in node.termination_log.read_text())

@@ -241,11 +241,3 @@ def test_nodes_with_the_same_bytes_report_the_same_digest(
     digests = {each.look(server.manifest("core_nt")).last["digest"] for each in (node, other)}
 
     assert len(digests) == 1
-
-
-def test_a_thousand_files_are_looked_at_within_the_reports_second(node: WarmNode, server: BlobServer) -> None:
-    for number in range(1000):
-        server.put(f"many/many.{number:04}.nsq", b"%d" % number)
-    node.look(server.manifest("many"))
-
-    assert node.look(server.manifest("many")).last["seconds"] < 1

@@ -73,7 +73,7 @@ class Azurite:
 @contextmanager
 def azurite(folder: Path) -> Iterator[Azurite]:
     """An account with an empty container, stopped at the end."""
-    certificate, key = _certificate(folder)
+    certificate, key = certificate_for_loopback(folder)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -112,7 +112,8 @@ def _encoded(value: dict[str, Any]) -> str:
     return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
 
 
-def _certificate(folder: Path) -> tuple[Path, Path]:
+def certificate_for_loopback(folder: Path) -> tuple[Path, Path]:
+    """A certificate that vouches for itself, and its key, as files in `folder`."""
     certificate, key = folder / "account.pem", folder / "account.key"
     subprocess.run(
         [

@@ -1,7 +1,8 @@
 """A blob server of our own on loopback: ranges, ETags, counted bytes, and faults on demand.
 
-It answers like Azure's blob endpoint as far as a reader of blobs can tell, and hands out tokens like
-App Service's identity endpoint, so that a program under test needs nothing that it would not have on a node.
+It answers like Azure's blob endpoint as far as a reader of blobs can tell, and hands out tokens like App
+Service's identity endpoint, the instance's metadata service and Entra (for a federated token), so that a
+program under test needs nothing that it would not have on a node.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 PIECE_BYTES = 64 * 1024
 TOKEN = "a-token-for-storage"
 IDENTITY_HEADER = "the-identity-header"
+FEDERATED_TOKEN = "a-token-of-the-cluster"
+TENANT = "the-tenant"
+CLIENT = "the-client"
 CONTAINER = "blast-db"
 # Programs differ in the slash.
 STORAGE = (["https://storage.azure.com"], ["https://storage.azure.com/"])
@@ -81,7 +85,8 @@ class BlobServer:
     """Decides per request whether to misbehave."""
     bytes_per_second: float | None = None
     """Of each answer; None is as fast as possible."""
-    tokens_given: int = 0
+    tokens_given: Counter[str] = field(default_factory=Counter)
+    """By the path that was asked."""
     token_seconds: int = 3600
     accepted_token: str = TOKEN
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -228,26 +233,39 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer()
 
     def do_GET(self) -> None:
-        if urlsplit(self.path).path == "/msi/token":
-            self._give_token()
+        path, asked = urlsplit(self.path).path, parse_qs(urlsplit(self.path).query)
+        if path == "/msi/token":
+            honest = self.headers["X-IDENTITY-HEADER"] == IDENTITY_HEADER
+            self._give_token(entitled=honest and asked.get("resource") in STORAGE)
+        elif path == "/metadata/identity/oauth2/token":
+            honest = self.headers["Metadata"] == "true" and asked.get("client_id") == [CLIENT]
+            self._give_token(entitled=honest and asked.get("resource") in STORAGE)
         else:
             self._answer()
+
+    def do_POST(self) -> None:
+        form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        entitled = (
+            self.path == f"/{TENANT}/oauth2/v2.0/token"
+            and form["client_assertion"] == [FEDERATED_TOKEN]
+            and form["client_id"] == [CLIENT]
+            and form["scope"] == ["https://storage.azure.com/.default"]
+        )
+        self._give_token(entitled=entitled)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class says so
         """Requests are kept, not printed."""
 
-    def _give_token(self) -> None:
-        resource = parse_qs(urlsplit(self.path).query).get("resource")
-        if self.headers["X-IDENTITY-HEADER"] != IDENTITY_HEADER or resource not in STORAGE:
+    def _give_token(self, *, entitled: bool) -> None:
+        if not entitled:
             self._refuse(400, "bad_request", {})
             return
-        self.blobs.tokens_given += 1
-        body = json.dumps(
-            {
-                "access_token": self.blobs.accepted_token,
-                "expires_on": str(int(time.time()) + self.blobs.token_seconds),
-            }
-        )
+        server = self.blobs
+        server.tokens_given[urlsplit(self.path).path] += 1
+        # Entra tells how long a token lives, App Service when it ends, by its own clock.
+        ends = {"expires_on": str(int(time.time()) + server.token_seconds)}
+        lives = {"expires_in": server.token_seconds} if "oauth2" in self.path else ends
+        body = json.dumps({"access_token": server.accepted_token, **lives})
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

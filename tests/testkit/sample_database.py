@@ -11,11 +11,13 @@ if TYPE_CHECKING:
 VOLUME_BYTES = 9_000_000
 
 
-def put_database(server: BlobServer, database: str, *, seed: int = 1, volumes: int = 2) -> None:
+def put_database(
+    server: BlobServer, database: str, *, seed: int = 1, volumes: int = 2, volume_bytes: int = VOLUME_BYTES
+) -> None:
     """Store a database; as in Azure only small blobs have an MD5."""
     chance = random.Random(f"{database} {seed}")  # noqa: S311 - the same bytes every time
     for volume in range(volumes):
-        server.put(f"{database}/{database}.{volume:02}.nsq", chance.randbytes(VOLUME_BYTES))
+        server.put(f"{database}/{database}.{volume:02}.nsq", chance.randbytes(volume_bytes))
         server.put(f"{database}/{database}.{volume:02}.nin", chance.randbytes(70_000), md5=True)
     server.put(f"{database}/{database}.nal", chance.randbytes(200), md5=True)
     server.put(f"{database}/{database}.nto", b"", md5=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from testkit.blob_server import IDENTITY_HEADER, TOKEN, blob_server
+from testkit.blob_server import CLIENT, IDENTITY_HEADER, TOKEN, blob_server
 
 from agent.errors import IdentityUnavailable
 from agent.identity import Bearer, Sas, credentials_for, token_request
@@ -24,6 +24,7 @@ def settings(**changes: Any) -> IdentitySettings:
         "federated_token_file": None,
         "tenant_id": None,
         "authority": "https://login.example/",
+        "imds": "http://169.254.169.254",
         "sas_file": None,
     }
     return IdentitySettings(**{**values, **changes})
@@ -53,22 +54,33 @@ def test_a_token_is_asked_for_once_and_again_after_it_was_refused() -> None:
         bearer = Bearer(settings(endpoint=server.identity_endpoint, header=IDENTITY_HEADER))
 
         assert bearer.headers() == bearer.headers() == {"Authorization": f"Bearer {TOKEN}"}
-        assert server.tokens_given == 1
+        assert server.tokens_given.total() == 1
         bearer.forget()
         bearer.headers()
-        assert server.tokens_given == 2
+        assert server.tokens_given.total() == 2
         assert bearer.query() == ""
 
 
 def test_a_token_that_expires_soon_is_renewed_before_it_does() -> None:
     with blob_server() as server:
         server.token_seconds = 0
+        bearer = Bearer(settings(imds=server.endpoint, client_id=CLIENT))
+
+        bearer.headers()
+        bearer.headers()
+
+        assert server.tokens_given.total() == 2
+
+
+def test_a_clock_that_is_ahead_does_not_ask_for_a_token_per_request() -> None:
+    with blob_server() as server:
+        server.token_seconds = -7200
         bearer = Bearer(settings(endpoint=server.identity_endpoint, header=IDENTITY_HEADER))
 
         bearer.headers()
         bearer.headers()
 
-        assert server.tokens_given == 2
+        assert server.tokens_given.total() == 1
 
 
 def test_an_identity_that_is_not_there_is_named_at_once() -> None:

@@ -1,0 +1,94 @@
+"""The ways to a token, over the wire: what each is asked, and that it is asked again in time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from testkit.blob_server import CLIENT, FEDERATED_TOKEN, TENANT, TOKEN, BlobServer
+from testkit.sample_database import contents
+from testkit.warm_node import WarmNode, wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+METADATA_PATH = "/metadata/identity/oauth2/token"
+
+
+@pytest.fixture
+def metadata(server: BlobServer) -> dict[str, str]:
+    """A node with a managed identity."""
+    return {
+        "IDENTITY_ENDPOINT": "",
+        "AZURE_CLIENT_ID": CLIENT,
+        "AZURE_POD_IDENTITY_AUTHORITY_HOST": server.endpoint,
+    }
+
+
+@pytest.fixture
+def federated(server: BlobServer, tmp_path: Path) -> dict[str, str]:
+    """A pod with workload identity."""
+    (tmp_path / "federated").write_text(FEDERATED_TOKEN)
+    return {
+        "IDENTITY_ENDPOINT": "",
+        "AZURE_CLIENT_ID": CLIENT,
+        "AZURE_TENANT_ID": TENANT,
+        "AZURE_FEDERATED_TOKEN_FILE": str(tmp_path / "federated"),
+        "AZURE_AUTHORITY_HOST": server.endpoint,
+    }
+
+
+def test_the_metadata_service_gives_a_token(
+    node: WarmNode, server: BlobServer, metadata: dict[str, str]
+) -> None:
+    outcome = node.look(server.manifest("core_nt"), **metadata)
+
+    assert outcome.exit_code == 0
+    assert node.files() == contents(server, "core_nt")
+    assert set(server.tokens_given) == {METADATA_PATH}
+    assert TOKEN not in outcome.output
+
+
+def test_a_token_of_the_cluster_is_exchanged_for_one_of_the_account(
+    node: WarmNode, server: BlobServer, federated: dict[str, str]
+) -> None:
+    outcome = node.look(server.manifest("core_nt"), **federated)
+
+    assert outcome.exit_code == 0
+    assert node.files() == contents(server, "core_nt")
+    assert set(server.tokens_given) == {f"/{TENANT}/oauth2/v2.0/token"}
+    assert TOKEN not in outcome.output
+    assert FEDERATED_TOKEN not in outcome.output
+
+
+def test_an_identity_that_is_not_on_the_node_ends_the_look(
+    node: WarmNode, server: BlobServer, metadata: dict[str, str]
+) -> None:
+    outcome = node.look(server.manifest("core_nt"), **{**metadata, "AZURE_CLIENT_ID": "another"})
+
+    assert (outcome.exit_code, outcome.error["kind"]) == (12, "identity_unavailable")
+    assert "AZURE_CLIENT_ID" in outcome.error["remedy"]
+
+
+def test_a_token_that_expires_on_the_way_is_renewed(
+    node: WarmNode, server: BlobServer, metadata: dict[str, str]
+) -> None:
+    server.token_seconds = 1
+    process = node.start(server.manifest("core_nt"), WARMUP_MAX_MBPS="9", **metadata)
+    wait_until(server.has_served)
+    server.accepted_token = "the-token-after-that"
+
+    process.communicate()
+
+    assert process.returncode == 0
+    assert node.files() == contents(server, "core_nt")
+    assert server.tokens_given[METADATA_PATH] > 1
+
+
+def test_a_clock_two_hours_ahead_changes_nothing(node: WarmNode, server: BlobServer) -> None:
+    server.token_seconds = -7200
+
+    outcome = node.look(server.manifest("core_nt"))
+
+    assert outcome.exit_code == 0
+    assert server.tokens_given.total() == 1
