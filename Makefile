@@ -1,7 +1,7 @@
 # `make` alone lists the targets.
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status stage test unit check format clean
+.PHONY: help setup demo up down status stage test unit bench check format clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -29,6 +29,10 @@ test: setup ## install what tests need and run every one of them
 
 unit: setup ## the quick tests only: no servers, seconds
 	@$(PYTHON) -m pytest tests/unit tests/stories tests/architecture shared
+
+bench: setup ## what the app and the stack take, each against its limit: run it on a quiet machine
+	@$(PYTHON) -m bench.laptop_stack
+	@$(PYTHON) -m bench.dashboards
 
 check: setup ## lint, types, layers, and the agent's lowest Python
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .

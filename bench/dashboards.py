@@ -8,6 +8,7 @@ five minutes.
 """
 
 import asyncio
+import os
 import shutil
 import statistics
 import sys
@@ -32,7 +33,7 @@ DASHBOARDS = 200
 STATUS_EVERY, CARD_EVERY = 5.0, 30.0  # seconds, as the pages do
 ALONE_ROUNDS = 3  # medians are told
 COPY_SECONDS = 12.0  # how long the largest database takes a node, as it would take minutes on a real one
-LIMIT_MS, LIMIT_SLOWDOWN = 500.0, 1.10
+LIMIT_MS, CARD_LIMIT_MS, LIMIT_SLOWDOWN = 500.0, 10_000.0, 1.10
 
 
 @dataclass(slots=True)
@@ -83,17 +84,23 @@ def main(seconds: float) -> None:
         running: list[str] = []
         alone = statistics.median(bench.warm_afresh(running) for _ in range(ALONE_ROUNDS))
         tally, rounds = asyncio.run(_together(bench, running, seconds))
-    status, card = _p99(tally.status_ms), _p99(tally.card_ms)
+    _tell("status", tally.status_ms, LIMIT_MS)
+    _tell("card", tally.card_ms, CARD_LIMIT_MS)
+    print(f"errors    {len(tally.errors):6} {tally.errors[:3]}")
     slowdown = statistics.median(rounds) / alone
     print(
-        f"status       {len(tally.status_ms):6} answers  p99 {status:7.0f} ms   ratio {LIMIT_MS / status:.2f}"
+        f"slow-down {slowdown:6.2f} of {len(rounds) * len(bench.mbps)} warm-ups, {alone:.1f} s alone", end=""
     )
-    print(f"card         {len(tally.card_ms):6} answers  p99 {card:7.0f} ms")
-    print(f"errors       {len(tally.errors):6}  {tally.errors[:3]}")
-    print(
-        f"warm-ups     {len(rounds) * len(bench.mbps):6} beside {DASHBOARDS} dashboards, {alone:.1f} s alone"
-    )
-    print(f"slow-down    {slowdown:6.2f}  ratio {LIMIT_SLOWDOWN / slowdown:.2f}")
+    print(f"   limit {LIMIT_SLOWDOWN:g}   ratio {LIMIT_SLOWDOWN / slowdown:.2f}")
+    print(f"beside other programs: load {os.getloadavg()[1]:.1f} on {os.cpu_count()} cores")
+
+
+def _tell(name: str, times_ms: list[float], limit_ms: float) -> None:
+    """Median and worst of a hundred; a ratio above 1 keeps the limit."""
+    hundredths = statistics.quantiles(times_ms, n=100)
+    half, late = hundredths[49], hundredths[98]
+    print(f"{name:9} {len(times_ms):6} answers   p50 {half:5.0f} ms   p99 {late:5.0f} ms", end="")
+    print(f"   limit {limit_ms:g} ms   ratio {limit_ms / late:.2f}")
 
 
 async def _together(bench: Bench, running: list[str], seconds: float) -> tuple[Tally, list[float]]:
@@ -187,10 +194,6 @@ def _bench() -> Iterator[Bench]:
 def _mbps(folder: Path) -> int:
     size = sum(file.stat().st_size for file in folder.iterdir())
     return max(1, round(size / 1e6 / COPY_SECONDS))
-
-
-def _p99(times: list[float]) -> float:
-    return statistics.quantiles(times, n=100)[98]
 
 
 if __name__ == "__main__":
