@@ -3,7 +3,6 @@
 import logging
 
 from shared.domain import progress
-from shared.domain.claims import Claim
 from shared.domain.daemonset import PodRules, Rollout
 from shared.domain.events import Change, Event, line_of
 from shared.domain.model import Cluster, ClusterFacts, StagedDatabase
@@ -27,11 +26,11 @@ def apply_daemonset(
 ) -> Refusal | None:
     """Write one database's objects; applied server-side, so repeating it changes nothing.
 
-    An activity may outlive its run by minutes: one whose run no longer holds the database writes nothing.
+    An activity may outlive its run by minutes: one whose run no longer holds the database writes nothing,
+    or takes away what it wrote while the run gave the database up.
     The manifest is made anew here, since it is too large for a history, and must still be the planned one.
     """
-    held = claims.read(order.plan.cluster, order.staged.database)
-    if held is None or held.run_id != order.run_id:
+    if not _holds(order, claims):
         return _claim_lost(order)
     query = DatabaseQuery(account=order.plan.account, database=order.staged.database)
     manifest = judge_staging(catalog.listing(query.account, query.database))
@@ -41,15 +40,24 @@ def apply_daemonset(
         return _replaced(order.staged)
     rollout = Rollout(plan=order.plan, staged=order.staged, run_id=order.run_id, now=order.now, rules=rules)
     refusal = clusters.apply(rollout, manifest)
-    if refusal is None:
-        _logger.info(line_of(_rolled_out(order)))
-    return refusal
+    if refusal is not None:
+        return refusal
+    if not _holds(order, claims):
+        clusters.remove(order.plan.cluster, order.staged.database, order.run_id)
+        return _claim_lost(order)
+    _logger.info(line_of(_rolled_out(order)))
+    return None
 
 
 def observe_nodes(order: LookOrder, *, clusters: Clusters, claims: Claims) -> Observation:
-    """Look at every node once and sum it up; reading is safe to repeat."""
+    """Look at every node once and sum it up; reading is safe to repeat.
+
+    A cancelled run is told so without a look: it must end also while the cluster does not answer.
+    """
     held = claims.read(order.cluster, order.databases[0].database)
-    return _summed_up(order, clusters.look(order), held)
+    cancelled_by = held.cancelled_by if held and held.run_id == order.run_id else None
+    look = ClusterLook(databases=(), logs=()) if cancelled_by else clusters.look(order)
+    return _summed_up(order, look, cancelled_by)
 
 
 def retire_daemonsets(holdings: Holdings, *, clusters: Clusters) -> int:
@@ -57,6 +65,11 @@ def retire_daemonsets(holdings: Holdings, *, clusters: Clusters) -> int:
     return sum(
         clusters.remove(holdings.cluster, database, holdings.run_id) for database in holdings.databases
     )
+
+
+def _holds(order: RolloutOrder, claims: Claims) -> bool:
+    held = claims.read(order.plan.cluster, order.staged.database)
+    return held is not None and held.run_id == order.run_id
 
 
 def _rolled_out(order: RolloutOrder) -> Event:
@@ -72,13 +85,13 @@ def _rolled_out(order: RolloutOrder) -> Event:
     )
 
 
-def _summed_up(order: LookOrder, look: ClusterLook, held: Claim | None) -> Observation:
+def _summed_up(order: LookOrder, look: ClusterLook, cancelled_by: str | None) -> Observation:
     sizes = {staged.database: staged.bytes for staged in order.databases}
     states = [state for seen in look.databases for state in seen.states]
     glances = [progress.glance(seen.database, seen.states) for seen in look.databases]
     return Observation(
         at=order.now,
-        cancelled_by=held.cancelled_by if held and held.run_id == order.run_id else None,
+        cancelled_by=cancelled_by,
         databases=tuple(_progress(seen, sizes[seen.database]) for seen in look.databases),
         causes=progress.causes_of(states),
         logs=look.logs,

@@ -23,7 +23,7 @@ from shared.domain.model import (
     WarmupRequest,
 )
 from shared.domain.phases import Step
-from shared.domain.progress import Observation
+from shared.domain.progress import Blind, Observation
 from shared.domain.refusals import Reason, Refusal
 from shared.domain.runs import (
     Access,
@@ -177,24 +177,24 @@ class Steps:
         """Remember what the watch needs, for this history and the next."""
         self.run = replace(self.run, watching=Watching(plan=plan, grants=grants, looks=0, last=None))
 
-    def look(self) -> Verb[Observation]:
-        """Look at every targeted node once, and show what was seen; byte counts never fall."""
+    def look(self) -> Verb[Observation | Blind]:
+        """Look at every targeted node once, and show what was seen; byte counts never fall.
+
+        A look that fails is no ending: the nodes go on, and how long nobody answered is for `judge`.
+        """
         watching = self._watching
-        order = LookOrder(
-            cluster=watching.plan.cluster,
-            databases=watching.plan.databases,
-            run_id=self.run_id,
-            applied_at=self.run.journal.record(Step.WARMING_UP).started_at or self.now,
-            look=watching.looks,
-            now=self.now,
-        )
-        observed: Observation = yield from self._call("observe_nodes", order, Observation)
+        try:
+            answer = yield self._context.call_activity("observe_nodes", encode(self._look_order()))
+        except Exception as failure:  # noqa: BLE001 - SDK 1.x raises nothing sharper
+            since = watching.blind.since if watching.blind else self.now
+            blind = Blind(since=since, reason=_cause_of(failure))
+            self._note(replace(watching, looks=watching.looks + 1, blind=blind))
+            return blind
+        observed: Observation = decode(Observation, answer)
         seen = observed.not_behind(watching.last)
         # Polling begins with the first counts: a dashboard prints them as soon as it reads the phase.
-        journal = self.run.journal.begin(Step.POLLING, self.now)
-        newest = replace(watching, looks=watching.looks + 1, last=seen)
-        self.run = replace(self.run, journal=journal, watching=newest)
-        self.show()
+        self.run = replace(self.run, journal=self.run.journal.begin(Step.POLLING, self.now))
+        self._note(replace(watching, looks=watching.looks + 1, last=seen, blind=None))
         return seen
 
     @property
@@ -249,6 +249,21 @@ class Steps:
         seconds = (self.now - began).total_seconds()
         yield from self._persist("record_ending", ended_run(self.run, self.run_id, ending, seconds))
         return output(self.run, ending)
+
+    def _look_order(self) -> LookOrder:
+        watching = self._watching
+        return LookOrder(
+            cluster=watching.plan.cluster,
+            databases=watching.plan.databases,
+            run_id=self.run_id,
+            applied_at=self.run.journal.record(Step.WARMING_UP).started_at or self.now,
+            look=watching.looks,
+            now=self.now,
+        )
+
+    def _note(self, watching: Watching) -> None:
+        self.run = replace(self.run, watching=watching)
+        self.show()
 
     @property
     def _watching(self) -> Watching:

@@ -6,13 +6,15 @@ from enum import StrEnum
 
 from shared.domain.causes import REMEDIES, Kind
 from shared.domain.model import WarmupPlan
-from shared.domain.progress import DatabaseProgress, Observation
+from shared.domain.progress import Blind, DatabaseProgress, Observation
 from shared.domain.refusals import Refusal
 
 # Timers of a second or less fire at once on the Azure Storage backend, and each look costs the API
 # server a list: quick while something is about to change, slow through the long middle.
 QUICK_LOOK = timedelta(seconds=2)
 SLOW_LOOK = timedelta(seconds=15)
+# An API server that is upgraded or restarted is back within minutes; the nodes go on meanwhile.
+BLIND_PATIENCE = timedelta(minutes=10)
 QUICK_WHILE = timedelta(seconds=30)  # a warm node answers within seconds
 
 
@@ -52,13 +54,30 @@ class Watch:
     now: datetime
 
 
-def judge(watch: Watch, seen: Observation) -> KeepWaiting | Ending:
+def judge(watch: Watch, seen: Observation | Blind) -> KeepWaiting | Ending:
     """Decide from one look. Success: every targeted node verified every byte, all of one digest."""
+    if isinstance(seen, Blind):
+        return _judge_blind(watch, seen)
     if seen.cancelled_by is not None:
         return Ending(outcome=Outcome.CANCELLED, error=f"cancelled by {seen.cancelled_by}")
     over_time = watch.now >= watch.plan.deadline
     if not seen.settled or seen.total(lambda p: p.nodes_active):
         return _too_late(watch, seen) if over_time else KeepWaiting(pause=_pause(watch, seen))
+    return _judge_settled(watch, seen)
+
+
+def failed(error: str) -> Ending:
+    """An ending that tells its cause first."""
+    return Ending(outcome=Outcome.FAILED, error=error)
+
+
+def refused(refusal: Refusal) -> Ending:
+    """What could not begin ends as a failure that says why and what to do."""
+    return failed(refusal.sentence)
+
+
+def _judge_settled(watch: Watch, seen: Observation) -> Ending:
+    """Every node is ready or failed."""
     if any(progress.nodes_total == 0 for progress in seen.databases):
         return failed(
             "no node is left to warm: every targeted node is gone; scale the pool up and start again"
@@ -70,14 +89,12 @@ def judge(watch: Watch, seen: Observation) -> KeepWaiting | Ending:
     return _some_failed(watch, seen)
 
 
-def failed(error: str) -> Ending:
-    """An ending that tells its cause first."""
-    return Ending(outcome=Outcome.FAILED, error=error)
-
-
-def refused(refusal: Refusal) -> Ending:
-    """What could not begin ends as a failure that says why and what to do."""
-    return failed(refusal.sentence)
+def _judge_blind(watch: Watch, blind: Blind) -> KeepWaiting | Ending:
+    silent = watch.now - blind.since
+    if silent < BLIND_PATIENCE and watch.now < watch.plan.deadline:
+        return KeepWaiting(pause=SLOW_LOOK)
+    minutes = silent.total_seconds() / 60
+    return failed(f"{blind.reason}; nothing was seen of the nodes for {minutes:.0f} minutes")
 
 
 def _some_failed(watch: Watch, seen: Observation) -> Ending:

@@ -87,9 +87,19 @@ class Observation:
         """The same look, with no byte count lower than seen before: a silent log is no lost byte."""
         if earlier is None:
             return self
+        if not self.databases:  # broken off by a cancel before anything was looked at
+            return replace(earlier, at=self.at, cancelled_by=self.cancelled_by)
         seen = {progress.database: progress for progress in earlier.databases}
         kept = tuple(_not_behind(progress, seen.get(progress.database)) for progress in self.databases)
         return replace(self, databases=kept)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blind:
+    """A look that saw nothing, since nobody answered; nothing is concluded from it but time."""
+
+    since: datetime  # when the first of such looks in a row was taken
+    reason: str
 
 
 def sum_up(

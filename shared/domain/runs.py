@@ -16,7 +16,7 @@ from shared.domain.model import (
 )
 from shared.domain.observing import NodeState
 from shared.domain.phases import Journal
-from shared.domain.progress import NodeLog, Observation
+from shared.domain.progress import Blind, NodeLog, Observation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +27,7 @@ class Watching:
     grants: tuple[RoleGrant, ...]
     looks: int
     last: Observation | None
+    blind: Blind | None = None  # while nobody answers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,7 @@ Json = dict[str, object]
 # Azure Storage refuses more than 8,192 UTF-16 characters; a margin for whoever adds a key.
 MAX_STATUS_CHARACTERS = 6_000
 MAX_OUTPUT_ERROR = 2_000
+_MAX_REASON = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +127,16 @@ def _steps(run: Run) -> dict[str, Json]:
 
 
 def _look(watching: Watching | None, detail: _Detail) -> Json:
-    seen = watching.last if watching else None
+    return _seen(watching.last if watching else None, detail) | _unseen(watching)
+
+
+def _unseen(watching: Watching | None) -> Json:
+    if watching is None or watching.blind is None:
+        return {}
+    return {"unseen": {"since": stamp(watching.blind.since), "reason": watching.blind.reason[:_MAX_REASON]}}
+
+
+def _seen(seen: Observation | None, detail: _Detail) -> Json:
     if seen is None:
         return {
             "nodes_ready": 0,

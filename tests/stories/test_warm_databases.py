@@ -153,7 +153,7 @@ def test_a_refusal_ends_the_run_with_its_cause_first(where: str) -> None:
 
 @pytest.mark.parametrize(
     "where",
-    ["read_cluster", "open_access", "probe_access", "describe_database", "grant_roles", "observe_nodes"],
+    ["read_cluster", "open_access", "probe_access", "describe_database", "grant_roles"],
 )
 def test_what_fails_for_good_ends_the_run_and_closes_the_account(where: str) -> None:
     told = tell(a.run(), answers(**{where: RuntimeError("ARM said 503 four times")}))
@@ -161,6 +161,23 @@ def test_what_fails_for_good_ends_the_run_and_closes_the_account(where: str) -> 
     assert told.output["status"] == "failed"
     assert told.error == "ARM said 503 four times"
     assert ("close_access" in told.called) == (where != "read_cluster")
+
+
+def test_a_cluster_that_is_silent_for_some_minutes_ends_nothing() -> None:
+    silence: list[Any] = [RuntimeError("the API server does not answer")] * 20
+    told = tell(a.run(), answers(observe_nodes=in_turn((ALL_BUSY, *silence, ALL_READY))))
+
+    assert told.output["status"] == "succeeded"
+    shown = [status["unseen"] for status in told.statuses if "unseen" in status]
+    assert {reason["reason"] for reason in shown} == {"the API server does not answer"}
+    assert "unseen" not in told.output
+
+
+def test_a_cluster_that_stays_silent_ends_the_run_with_its_cause() -> None:
+    told = tell(a.run(), answers(observe_nodes=RuntimeError("the API server does not answer")))
+
+    assert told.error == "the API server does not answer; nothing was seen of the nodes for 10 minutes"
+    assert "close_access" in told.called
 
 
 def test_one_call_of_several_that_fails_in_passing_is_made_again() -> None:
