@@ -23,8 +23,9 @@ from shared.domain.model import (
     WarmupRequest,
 )
 from shared.domain.phases import Step
+from shared.domain.planning import refuse_unreadable
 from shared.domain.progress import Blind, Observation
-from shared.domain.refusals import Reason, Refusal
+from shared.domain.refusals import Refusal
 from shared.domain.runs import (
     Access,
     AccountQuery,
@@ -145,8 +146,8 @@ class Steps:
         while not probe.reachable:
             if self.request.dry_run and access.would_open:
                 return False
-            if self.now >= give_up or self.request.dry_run:
-                self.accept(_blocked(access.account, probe))
+            if probe.is_final or self.now >= give_up or self.request.dry_run:
+                self.accept(refuse_unreadable(access.account, probe))
             yield from self.sleep(PROBE_EVERY)
             probe = yield from self._call("probe_access", access.account, Probe)
         return True
@@ -329,11 +330,3 @@ def _cause_of(failure: Exception) -> str:
     prefix, separator, text = first.partition("' failed: ")
     told = text if separator and prefix.startswith("Activity function") else first
     return _RAISED.sub("", told)[:_MAX_FAILURE_TEXT]
-
-
-def _blocked(account: Account, probe: Probe) -> Refusal:
-    return Refusal(
-        reason=Reason.STORAGE_BLOCKED,
-        message=f"account {account.name!r} cannot be read: {probe.outcome}, {probe.message}",
-        remedy="open it to the app's network, or set STORAGE_ACCESS_MODE to window",
-    )

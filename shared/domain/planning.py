@@ -14,6 +14,7 @@ from shared.domain.model import (
     WarmupRequest,
 )
 from shared.domain.refusals import Reason, Refusal
+from shared.domain.runs import Probe
 
 # The slowest disk seen under /workspace was 125 MB/s; planning for less than a third of it leaves room
 # for ten nodes that share an account, and gives core_nt (283 GB) the two hours it always had.
@@ -54,6 +55,27 @@ def judge_cluster(cluster: Cluster, facts: ClusterFacts) -> KubeletIdentity | Re
             remedy="give it a managed identity (az aks update --enable-managed-identity)",
         )
     return facts.kubelet
+
+
+def refuse_unreadable(account: Account, probe: Probe) -> Refusal:
+    """What an operator can do about an account whose blobs the app cannot read."""
+    if probe.outcome == "not_found":
+        return Refusal(
+            reason=Reason.DATABASE_NOT_FOUND,
+            message=f"account {account.name!r} has no container of databases: {probe.message}",
+            remedy="download a database from the dashboard's storage page",
+        )
+    if probe.outcome == "denied":
+        return Refusal(
+            reason=Reason.ACCOUNT_FORBIDDEN,
+            message=f"the app may not read the blobs of account {account.name!r}: {probe.message}",
+            remedy=f"grant the app's identity Storage Blob Data Reader on {account.resource_id}",
+        )
+    return Refusal(
+        reason=Reason.STORAGE_BLOCKED,
+        message=f"account {account.name!r} cannot be read: {probe.outcome}, {probe.message}",
+        remedy="open it to the app's network, or set STORAGE_ACCESS_MODE to window",
+    )
 
 
 def plan_warmup(grounds: Grounds, kubelet: KubeletIdentity) -> WarmupPlan | Refusal:

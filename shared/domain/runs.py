@@ -72,6 +72,11 @@ class Probe:
         """Whether there is nothing to wait for."""
         return self.outcome == "reachable"
 
+    @property
+    def is_final(self) -> bool:
+        """Whether no network change will cure it."""
+        return self.outcome == "not_found"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseQuery:

@@ -231,6 +231,19 @@ def test_an_opened_account_is_probed_until_it_answers() -> None:
     assert told.called.count("probe_access") == 3
 
 
+def test_an_account_without_databases_is_refused_at_once() -> None:
+    told = tell(a.run(), answers(probe_access=Probe(outcome="not_found", message="ContainerNotFound")))
+
+    assert told.error.startswith("account 'blastdata' has no container of databases: ContainerNotFound")
+    assert told.called.count("probe_access") == 1
+
+
+def test_a_role_that_the_app_lacks_is_named_as_such() -> None:
+    told = tell(a.run(), answers(probe_access=Probe(outcome="denied", message="403")))
+
+    assert told.error.startswith("the app may not read the blobs of account 'blastdata': 403; grant")
+
+
 def test_an_account_that_stays_closed_is_a_classified_failure() -> None:
     told = tell(a.run(), answers(probe_access=Probe(outcome="blocked", message="403 AuthorizationFailure")))
 
