@@ -123,6 +123,16 @@ def test_another_purpose_does_not_share_a_run(doors: Doors, cluster: str) -> Non
     assert first.json["instance_id"] in second.json["error"]
 
 
+def test_a_start_from_another_account_is_no_part_of_a_live_run(doors: Doors, cluster: str) -> None:
+    doors.world(nodes={"node0": "copying"})
+    first = doors.start(smallest(cluster))
+
+    second = doors.start(smallest(cluster) | {"storage_account": "otheraccount"})
+
+    assert second.status == 409
+    assert first.json["instance_id"] in second.json["error"]
+
+
 def test_a_dry_run_plans_and_holds_nothing(doors: Doors, cluster: str) -> None:
     planned = doors.start(smallest(cluster) | {"dry_run": True}).json["instance_id"]
 
