@@ -1,6 +1,7 @@
 # `make` alone lists the targets.
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
+export FOLDER NAME  # by environment: a shell never reads them as its own words
 .PHONY: help setup demo up down status stage test unit bench check format clean
 
 help: ## this list
@@ -22,7 +23,8 @@ status: ## where the running stack's parts are, and a curl to try
 	@$(PYTHON) -m local status
 
 stage: ## put a BLAST database into the running stack: make stage FOLDER=/data/mydb NAME=mydb
-	@$(PYTHON) -m local stage "$(FOLDER)" "$(NAME)"
+	@[ -n "$$FOLDER" ] && [ -n "$$NAME" ] || { echo 'make stage FOLDER=/data/mydb NAME=mydb'; exit 2; }
+	@$(PYTHON) -m local stage "$$FOLDER" "$$NAME"
 
 test: setup ## install what tests need and run every one of them
 	@$(PYTHON) -m pytest -n 2 --dist loadfile

@@ -69,6 +69,7 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 
 def _up(_: argparse.Namespace) -> int:
+    stack.planned(places())  # what cannot start is said before anything slow
     folders = databases.prepare(places().data, StepBars())
     with timed("starting Azurite, ARM, Kubernetes with its nodes, and the Functions host"):
         up = stack.up(places())
@@ -109,8 +110,8 @@ def _describe(up: Stack) -> None:
         f"blobs              {plan.blob_url}blast-db",
         f"Kubernetes         kubectl --kubeconfig {where.kubeconfig} get nodes",
         f"certificates       {where.tls / 'ca.pem'}",
-        *(f"{node}              {where.blast_folder(node)}" for node in plan.node_names),
-        *(f"log                {file}" for file in stack.log_files(where)),
+        *(f"{node:<19}{where.blast_folder(node)}" for node in plan.node_names),
+        *(f"log                {file}" for file in stack.log_files(where) if file != where.blob_requests),
         f"blob request log   {where.blob_requests}",
         "",
         "Try it:",

@@ -84,13 +84,15 @@ class StepBars:
         """No step yet."""
         self._step = ""
         self._last_line = 0.0
+        self._finished = False
 
     def __call__(self, step: str, done: int, total: int) -> None:
         """Say how far a step is, at most every two seconds and at its ends."""
         now = time.monotonic()
-        if step == self._step and done < total and now - self._last_line < _PLAIN_LINE_EVERY_SECONDS:
+        soon = now - self._last_line < _PLAIN_LINE_EVERY_SECONDS
+        if step == self._step and (soon if done < total else self._finished):
             return
-        self._step, self._last_line = step, now
+        self._step, self._last_line, self._finished = step, now, done >= total
         share = 100 * done // total if total else 100
         end = "\r" if console.is_terminal and done < total else "\n"
         sys.stdout.write(f"  {step}: {share:3d} %{end}")

@@ -11,7 +11,7 @@ from pathlib import Path
 QUERIES = 3  # sequences searched for, spread over the database
 QUERY_BASES = 400  # of each: long enough to be found, short enough to be quick
 _BLAST_SECONDS = 120.0  # BLAST over a damaged index may never end
-_BLOCK_BYTES = 1 << 20
+_GRANTED = (200, 201)
 
 
 class EvidenceError(Exception):
@@ -55,6 +55,32 @@ class BlobLog:
                 if line.endswith(b"\n"):
                     self._offset += len(line)
                     yield line.decode()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """What ARM was asked to change, by its own log."""
+
+    networks: int  # of storage accounts
+    roles: int
+
+
+def arm_changes(log: Path) -> Changes:
+    """Count the changes that ARM granted."""
+    lines = log.read_text().splitlines() if log.exists() else []
+    granted = [entry for entry in map(json.loads, lines) if entry["status"] in _GRANTED]
+    return Changes(
+        networks=sum(entry["method"] == "PATCH" for entry in granted),
+        roles=sum(entry["method"] == "PUT" and "roleAssignments" in entry["path"] for entry in granted),
+    )
+
+
+def is_closed(state: Path, account: str) -> bool:
+    """Whether ARM's own record says that the account admits nobody; without a change it is as it was made."""
+    if not state.exists():
+        return True
+    networks = json.loads(state.read_text()).get("networks", {})
+    return account not in networks or networks[account][-1]["network"]["public_access"] == "Disabled"
 
 
 def differing_files(source: Path, node: Path, names: frozenset[str]) -> list[str]:

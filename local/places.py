@@ -63,6 +63,11 @@ class Places:
         """Every request ARM answered."""
         return self.logs / "arm.jsonl"
 
+    @property
+    def arm_state(self) -> Path:
+        """ARM's own record of networks and roles."""
+        return self.root / "azure-state.json"
+
     def workspace(self, node: str) -> Path:
         """A node's `/workspace`."""
         return self.cluster / "nodes" / node / "workspace"

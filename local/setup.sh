@@ -2,6 +2,7 @@
 # Installs what is missing, and nothing twice: Debian packages, .venv, the npm programs of the stack.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+PATH=$PATH:/usr/sbin:/sbin  # ldconfig, which is not on everybody's
 
 say() { printf '  %s\n' "$*"; }
 fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }

@@ -20,6 +20,7 @@ START_SECONDS = 40.0  # cold: four interpreters read their packages from a cold 
 _POLL_SECONDS = 0.1
 _LOG_TAIL_LINES = 12
 DEFAULT_NODES = 3
+_LAST_PORT = 65_535
 
 
 class StackError(Exception):
@@ -52,14 +53,9 @@ def up(places: Places, *, fresh: bool = False, control: bool = False) -> Stack:
     Raises:
         StackError: it runs already, a port is taken, or a server did not come up.
     """
-    before = recorded(places)
-    if before is not None and before.is_up:
-        raise StackError(f"the stack in {places.root} is up already; end it with `make down`")
-    if before is not None:
-        processes.end(before.started)  # what a killed start left behind
+    plan = planned(places, control=control)
     if fresh:
         forget(places)
-    plan = Wiring(places=places, ports=_ports(before), nodes=_nodes(), control=control)
     wiring.write_files(plan)
     stack = _start(plan)
     try:
@@ -68,6 +64,16 @@ def up(places: Places, *, fresh: bool = False, control: bool = False) -> Stack:
         down(places)
         raise
     return stack
+
+
+def planned(places: Places, *, control: bool = False) -> Wiring:
+    """What a start would start; judged before anything slow, as StackError where it cannot be."""
+    before = recorded(places)
+    if before is not None and before.is_up:
+        raise StackError(f"the stack in {places.root} is up already; end it with `make down`")
+    if before is not None:
+        processes.end(before.started)  # what a killed start left behind, ports and all
+    return Wiring(places=places, ports=_ports(before), nodes=_nodes(), control=control)
 
 
 def down(places: Places) -> bool:
@@ -181,7 +187,10 @@ def _nodes() -> int:
 def _ports(before: Stack | None) -> Ports:
     """The ports of last time where they are free, so that URLs stay; `STACK_PORT_<NAME>` sets one."""
     last = asdict(before.wiring.ports) if before else {}
-    return Ports(**{field.name: _port(field.name, last.get(field.name, 0)) for field in fields(Ports)})
+    chosen = {field.name: _port(field.name, last.get(field.name, 0)) for field in fields(Ports)}
+    if len(set(chosen.values())) < len(chosen):
+        raise StackError(f"two servers cannot share a port: {chosen}; give each STACK_PORT_… its own")
+    return Ports(**chosen)
 
 
 def _port(name: str, last: int) -> int:
@@ -189,7 +198,7 @@ def _port(name: str, last: int) -> int:
     wanted = os.environ.get(setting)
     if wanted is None:
         return _free(last) or _free(0)
-    if not wanted.isdigit() or not _free(int(wanted)):
+    if not (wanted.isascii() and wanted.isdigit() and 0 < int(wanted) <= _LAST_PORT and _free(int(wanted))):
         raise StackError(f"{setting} is {wanted!r}, and that port cannot be had; free it or name another")
     return int(wanted)
 

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from azure.core.exceptions import ResourceExistsError
+from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 from azure.storage.blob import BlobServiceClient, ContainerClient, ContentSettings
 
 from local.databases import DatabaseError, Progress
@@ -93,6 +93,8 @@ def stage(server: BlobServer, folder: Path, name: str, progress: Progress) -> De
 
 def describe(folder: Path, name: str) -> Description:
     """Find a database's files and ask BLAST what it is; raises DatabaseError."""
+    if not folder.is_dir():
+        raise DatabaseError(f"{folder} is no folder; name the one that holds the database's files")
     files = tuple(sorted(_files_of(folder, name)))
     molecules = {MOLECULES[file.suffix[1]] for file in files if file.suffix in (".nsq", ".psq")}
     if len(molecules) != 1:
@@ -160,8 +162,13 @@ def _md5(file: Path) -> bytearray:
 
 
 def _put_json(container: ContainerClient, name: str, document: dict[str, Any]) -> None:
+    """Write it unless it says so already: another ETag would be another generation."""
+    text = json.dumps(document, indent=1).encode()
+    with suppress(ResourceNotFoundError):
+        if container.download_blob(name).readall() == text:
+            return
     settings = ContentSettings(content_type="application/json")
-    container.upload_blob(name, json.dumps(document, indent=1), overwrite=True, content_settings=settings)
+    container.upload_blob(name, text, overwrite=True, content_settings=settings)
 
 
 def _ncbi_metadata(description: Description) -> dict[str, Any]:
