@@ -10,10 +10,12 @@ import json
 import logging
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Generic, TypeVar
 
 from azure.core import MatchConditions
 from azure.core.exceptions import (
+    HttpResponseError,
     ResourceExistsError,
     ResourceModifiedError,
     ResourceNotFoundError,
@@ -28,6 +30,9 @@ from shared.settings import AzureSettings
 from shared.wire import WireError, decode, encode
 
 _logger = logging.getLogger(__name__)
+
+# The service looks at a blob's lease before or after the condition: one that is leased answers either.
+_THERE_ALREADY = (HTTPStatus.CONFLICT, HTTPStatus.PRECONDITION_FAILED)
 
 T = TypeVar("T")
 
@@ -71,11 +76,13 @@ class Documents:
             return None
 
     def create(self, name: str, value: object) -> bool:
-        """Write a document where there is none; False where there is one."""
+        """Write a document where there is none; False where there is one, leased or not."""
         with self._calling("write", name):
             try:
                 self._upload(name, _bytes(value))
-            except ResourceExistsError:
+            except HttpResponseError as refused:
+                if refused.status_code not in _THERE_ALREADY:
+                    raise
                 return False
         return True
 

@@ -5,6 +5,7 @@ from threading import Event, Thread
 
 import pytest
 from azure.storage.blob import BlobLeaseClient, ContainerClient
+from testkit.azure import LaptopAzure
 
 from shared.adapters.documents import Documents
 from shared.adapters.ledger import BlobLedgers
@@ -47,6 +48,26 @@ def test_what_is_written_is_read_by_the_next_holder(documents: Documents) -> Non
 def test_a_second_holder_is_kept_out(documents: Documents) -> None:
     with BlobLedgers(documents).held(ACCOUNT), pytest.raises(PassingError, match="to lease"):
         BlobLedgers(documents, patience=AT_ONCE).held(ACCOUNT).__enter__()
+
+
+def test_a_second_holder_waits_though_the_lease_is_named_before_the_document(
+    azure: LaptopAzure, documents: Documents
+) -> None:
+    ledgers = BlobLedgers(documents)
+    with ledgers.held(ACCOUNT) as page:
+        page.write(LEDGER)
+    azure.fault(
+        area="blob",
+        kind="status",
+        method="PUT",
+        path="ledgers/a.json",
+        status=412,
+        code="LeaseIdMissing",
+        count=1,
+    )
+
+    with ledgers.held(ACCOUNT) as page:
+        assert page.read() == LEDGER
 
 
 def test_a_second_holder_waits_for_the_first(documents: Documents) -> None:
