@@ -23,6 +23,8 @@ _WHOLE = re.compile(r"[0-9]{1,5}")
 _SHORTEST_DEADLINE_MINUTES = 5  # the agent gives up two minutes before the run, and needs some to begin
 _QUANTITY = re.compile(r"[1-9][0-9]*(Ki|Mi|Gi)")
 _TAINT = re.compile(r"[A-Za-z0-9./_-]+(=[A-Za-z0-9._-]*)?:(NoSchedule|PreferNoSchedule|NoExecute)")
+# The dashboard's taint of pools for searches, and the one that AKS gives every spot pool.
+_TOLERATED = "workload=blast:NoSchedule,kubernetes.azure.com/scalesetpriority=spot:NoSchedule"
 _LABEL = re.compile(r"[A-Za-z0-9./_-]+=[A-Za-z0-9._-]*")
 # Where Azure leaves its mark; on none of these may anybody come in without a token.
 _SIGNS_OF_AZURE = (
@@ -187,7 +189,7 @@ def _pods(env: Mapping[str, str]) -> PodSettings:
         node_labels=tuple(
             _pair(label) for label in _list(env, "WARMUP_NODE_LABELS", "workload=blast", _LABEL)
         ),
-        tolerations=_list(env, "WARMUP_TOLERATIONS", "workload=blast:NoSchedule", _TAINT),
+        tolerations=_list(env, "WARMUP_TOLERATIONS", _TOLERATED, _TAINT),
         engine=_choice(env, "WARMUP_ENGINE", Engine, Engine.RANGED),
         memory_limit=_quantity(env, "WARMUP_MEMORY_LIMIT", "1Gi"),
     )

@@ -88,7 +88,11 @@ class KubernetesClusters:
         power = _power_state(found)
         selected = self._nodes(cluster, found) if power == "Running" else _NO_NODES
         return ClusterFacts(
-            power_state=power, kubelet=_kubelet(found), selection=selected.selection, nodes=selected.nodes
+            power_state=power,
+            kubelet=_kubelet(found),
+            selection=selected.selection,
+            nodes=selected.nodes,
+            barring_taints=selected.barring_taints,
         )
 
     def _nodes(self, cluster: Cluster, found: Any) -> Selected:

@@ -122,6 +122,7 @@ class ClusterFacts:
     kubelet: KubeletIdentity | None
     selection: NodeSelection
     nodes: tuple[Node, ...]  # the selected ones, by name
+    barring_taints: tuple[str, ...] = ()  # what keeps pods out of every node that was wanted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

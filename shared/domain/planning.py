@@ -42,6 +42,13 @@ def judge_cluster(cluster: Cluster, facts: ClusterFacts) -> KubeletIdentity | Re
             message=f"cluster {cluster.name!r} is {facts.power_state.lower()}",
             remedy="start it and start the warm-up again",
         )
+    if facts.barring_taints:
+        taints = ",".join(facts.barring_taints)
+        return Refusal(
+            reason=Reason.NO_NODES,
+            message=f"cluster {cluster.name!r} has wanted nodes, but their taints keep pods out: {taints}",
+            remedy=f"add to the app's setting WARMUP_TOLERATIONS: {taints}",
+        )
     if not any(node.ready and node.schedulable for node in facts.nodes):
         return Refusal(
             reason=Reason.NO_NODES,

@@ -1,13 +1,14 @@
 """Which nodes a warm-up targets, read off the API server's list of nodes.
 
-Nodes that carry the wanted labels, where any does. Else every Linux node that is not virtual and not of
+Nodes that carry the wanted labels, where any does: should taints keep the pods out of all of them, none
+is a target, since searches run there and nowhere else. Else every Linux node that is not virtual and not of
 a system pool; a cluster whose only pools are system pools that admit ordinary pods counts with those,
 since an older dashboard made its clusters so.
 """
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shared.domain.foreign import Json, mapping, objects
 from shared.domain.model import Node, NodeSelection
@@ -40,14 +41,19 @@ class Selected:
 
     selection: NodeSelection
     nodes: tuple[Node, ...]  # by name
+    barring_taints: tuple[str, ...] = ()  # what keeps the pods out of every wanted node
 
 
 def select_nodes(items: Sequence[Json], rules: NodeRules) -> Selected:
     """Choose among the nodes of a cluster."""
-    possible = [item for item in items if _is_possible(item, rules)]
-    labelled = [item for item in possible if rules.labels and _has(item, rules.labels)]
-    if labelled:
-        return _selected(labelled, rules, labels=rules.labels, excluded=())
+    linux = [item for item in items if _is_linux(item)]
+    possible = [item for item in linux if not _barring(item, rules)]
+    wanted = [item for item in linux if rules.labels and _has(item, rules.labels)]
+    if wanted:
+        labelled = _selected(
+            [item for item in wanted if item in possible], rules, labels=rules.labels, excluded=()
+        )
+        return labelled if labelled.nodes else replace(labelled, barring_taints=_all_barring(wanted, rules))
     users = [item for item in possible if not _is_system(item)]
     chosen = users or possible
     excluded = {_pool(item) for item in items if _is_system(item)} - {_pool(item) for item in chosen}
@@ -75,18 +81,34 @@ def _selected(
     )
 
 
-def _is_possible(item: Json, rules: NodeRules) -> bool:
+def _is_linux(item: Json) -> bool:
     labels = _labels(item)
-    if labels.get("kubernetes.io/os") != "linux" or labels.get("type") == "virtual-kubelet":
-        return False
-    return all(_tolerated(taint, rules.tolerated_taints) for taint in _taints(item))
+    return labels.get("kubernetes.io/os") == "linux" and labels.get("type") != "virtual-kubelet"
+
+
+def _all_barring(items: Sequence[Json], rules: NodeRules) -> tuple[str, ...]:
+    return tuple(sorted({taint for item in items for taint in _barring(item, rules)}))
+
+
+def _barring(item: Json, rules: NodeRules) -> tuple[str, ...]:
+    """The taints that keep the pods out, as WARMUP_TOLERATIONS would name them."""
+    return tuple(_words(taint) for taint in _taints(item) if not _tolerated(taint, rules.tolerated_taints))
+
+
+def _words(taint: Json) -> str:
+    key, value, effect = _parts(taint)
+    return f"{key}={value}:{effect}" if value else f"{key}:{effect}"
 
 
 def _tolerated(taint: Json, tolerated: tuple[str, ...]) -> bool:
-    key, value, effect = (str(taint.get(name) or "") for name in ("key", "value", "effect"))
+    key, value, effect = _parts(taint)
     if effect not in _BLOCKING_EFFECTS or key.startswith(_DAEMONSETS_TOLERATE):
         return True
     return f"{key}={value}:{effect}" in tolerated or f"{key}:{effect}" in tolerated
+
+
+def _parts(taint: Json) -> tuple[str, str, str]:
+    return str(taint.get("key") or ""), str(taint.get("value") or ""), str(taint.get("effect") or "")
 
 
 def _has(item: Json, wanted: Labels) -> bool:

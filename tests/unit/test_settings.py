@@ -65,7 +65,10 @@ def test_the_smallest_environment_is_enough() -> None:
         "/workspace",
     )
     assert read.pods.node_labels == (("workload", "blast"),)
-    assert read.pods.tolerations == ("workload=blast:NoSchedule",)
+    assert read.pods.tolerations == (
+        "workload=blast:NoSchedule",
+        "kubernetes.azure.com/scalesetpriority=spot:NoSchedule",
+    )
     assert (read.auth.development_bypass, read.auth.tenant_id, read.retention_days) == (False, "tenant", 30)
 
 

@@ -61,6 +61,14 @@ def test_the_first_thing_in_the_way_is_named_with_its_remedy(facts: ClusterFacts
     assert answer.remedy
 
 
+def test_taints_that_bar_every_wanted_node_are_named_with_the_setting_that_admits_the_pods() -> None:
+    answer = refusal(judge_cluster(a.CLUSTER, a.facts(nodes=(), barring_taints=("gpu=yes:NoSchedule",))))
+
+    assert answer.reason is Reason.NO_NODES
+    assert "gpu=yes:NoSchedule" in answer.message
+    assert answer.remedy == "add to the app's setting WARMUP_TOLERATIONS: gpu=yes:NoSchedule"
+
+
 def test_core_nt_gets_the_two_hours_it_always_had() -> None:
     assert plan(grounds(CORE_NT_BYTES)).deadline - NOW >= timedelta(minutes=120)
 

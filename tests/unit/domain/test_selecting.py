@@ -91,6 +91,23 @@ def test_a_taint_that_keeps_the_pods_out_keeps_the_node_out(taint: dict[str, str
     assert names([node("n", taints=[taint])], rules) == (["n"] if counts else [])
 
 
+def test_wanted_nodes_behind_a_taint_are_not_replaced_by_others() -> None:
+    spot = {"key": "kubernetes.azure.com/scalesetpriority", "value": "spot", "effect": "NoSchedule"}
+    wanted = node("b", "spotpool", labels={"workload": "blast"}, taints=[BLAST_TAINT, spot])
+    selected = select_nodes([wanted, node("u")], RULES)
+
+    assert selected.nodes == ()
+    assert selected.barring_taints == ("kubernetes.azure.com/scalesetpriority=spot:NoSchedule",)
+
+
+def test_wanted_nodes_without_the_taint_are_warmed_alone() -> None:
+    gpu = node("g", labels={"workload": "blast"}, taints=[{"key": "gpu", "effect": "NoExecute"}])
+    selected = select_nodes([gpu, blast("b"), node("u")], RULES)
+
+    assert [found.name for found in selected.nodes] == ["b"]
+    assert selected.barring_taints == ()
+
+
 def test_what_is_known_of_a_node_is_told() -> None:
     (found,) = select_nodes([blast("b", cordoned=True, ready=False)], RULES).nodes
 
