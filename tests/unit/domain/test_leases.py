@@ -47,6 +47,9 @@ class World:
         del account
         return self.network_state
 
+    def must_open(self, found: NetworkState) -> bool:
+        return found != OPENED
+
     def open(self, account: Account, found: NetworkState) -> Refusal | None:
         del account, found
         self._effect()
