@@ -59,6 +59,15 @@ class Gate:
                 "to ALLOWED_STORAGE_ACCOUNTS",
             )
 
+    def admit_image(self, image: str) -> None:
+        """Raise ShutDoorError 403 unless the image's registry is on the allow-list."""
+        if not self.permissions.covers_image(image):
+            raise ShutDoorError(
+                403,
+                f"image {image!r} is of a registry that this app may not take images from; an administrator "
+                "adds it to ALLOWED_REGISTRIES",
+            )
+
     def _developer(self) -> Caller:
         roles = (self.permissions.reader_role, self.permissions.operator_role)
         return Caller(object_id=DEVELOPER, roles=frozenset(role for role in roles if role))

@@ -65,6 +65,7 @@ def _gate(auth: AuthSettings, callers: Callers | None) -> Gate:
         operator_role=auth.operator_role,
         clusters=auth.clusters,
         accounts=auth.accounts,
+        registries=auth.registries,
     )
     return Gate(
         permissions=permissions,

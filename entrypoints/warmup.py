@@ -116,6 +116,7 @@ async def release_database(req: func.HttpRequest, hub: TaskHub, ports: WarmupPor
 async def _begin(request: WarmupRequest, nonce: str, hub: TaskHub, ports: WarmupPorts) -> Answer:
     ports.gate.admit_cluster(request.cluster)
     ports.gate.admit_account(request.account_name)
+    ports.gate.admit_image(request.image)
     run_id = naming.instance_id(request.cluster, request.databases, f"{request.mode.value} {nonce}")
     if await hub.find(run_id) is not None:
         return _queued(run_id, request)  # the same question asked again

@@ -37,6 +37,7 @@ _SIGNS_OF_AZURE = (
 # Without these something is off that an operator may miss.
 _SAID_WHEN_UNSET = (
     "ALLOWED_CLUSTERS",
+    "ALLOWED_REGISTRIES",
     "ALLOWED_STORAGE_ACCOUNTS",
     "AUTH_READER_ROLE",
     "AUTH_OPERATOR_ROLE",
@@ -106,6 +107,7 @@ class AuthSettings:
     operator_role: str | None
     clusters: tuple[str, ...]  # `subscription/group/name` or `*`
     accounts: tuple[str, ...]  # names or `*`
+    registries: tuple[str, ...]  # hosts or `*`
     development_bypass: bool
     behind_app_service: bool  # who calls is told by App Service's own authentication
 
@@ -124,7 +126,8 @@ class Settings:
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> "Settings":
         """Read everything, or raise SettingsError naming the first setting that is wrong."""
-        azure, pods, auth = _azure(environment), _pods(environment), _auth(environment)
+        azure, pods = _azure(environment), _pods(environment)
+        auth = _auth(environment, pods.requests)
         unset = [name for name in _SAID_WHEN_UNSET if not environment.get(name)]
         if unset:
             _logger.debug("optional settings are not set: %s", ", ".join(unset))
@@ -195,7 +198,7 @@ def _pods(env: Mapping[str, str]) -> PodSettings:
     )
 
 
-def _auth(env: Mapping[str, str]) -> AuthSettings:
+def _auth(env: Mapping[str, str], requests: RequestDefaults) -> AuthSettings:
     bypass = env.get("AUTH_DEV_BYPASS", "").lower() == "true"
     signs = [name for name in _SIGNS_OF_AZURE if env.get(name)]
     if bypass and (signs or env.get("AZURE_FUNCTIONS_ENVIRONMENT") != "Development"):
@@ -218,9 +221,18 @@ def _auth(env: Mapping[str, str]) -> AuthSettings:
         operator_role=env.get("AUTH_OPERATOR_ROLE") or None,
         clusters=_words(env, "ALLOWED_CLUSTERS"),
         accounts=_words(env, "ALLOWED_STORAGE_ACCOUNTS"),
+        registries=_registries(env, requests),
         development_bypass=bypass,
         behind_app_service=behind,
     )
+
+
+def _registries(env: Mapping[str, str], requests: RequestDefaults) -> tuple[str, ...]:
+    """The hosts that images may come from: those listed, and that of the operator's own image."""
+    listed = _words(env, "ALLOWED_REGISTRIES")
+    hosts = [word if word == "*" or "." in word else f"{word}.{requests.registry_suffix}" for word in listed]
+    own = [requests.image.partition("/")[0]] if requests.image else []
+    return (*hosts, *own)
 
 
 def _kept_warm(env: Mapping[str, str], pods: PodSettings, auth: AuthSettings) -> tuple[KeptWarm, ...]:
@@ -230,7 +242,11 @@ def _kept_warm(env: Mapping[str, str], pods: PodSettings, auth: AuthSettings) ->
     except BadRequestError as unfit:
         raise SettingsError(f"KEEP_WARM is unfit: {unfit}") from None
     allowed = Permissions(
-        reader_role=None, operator_role=None, clusters=auth.clusters, accounts=auth.accounts
+        reader_role=None,
+        operator_role=None,
+        clusters=auth.clusters,
+        accounts=auth.accounts,
+        registries=auth.registries,
     )
     for each in kept:
         if not allowed.covers_cluster(each.cluster):

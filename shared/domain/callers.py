@@ -1,4 +1,4 @@
-"""Who calls, and what they may do: roles for reading and operating, and two allow-lists."""
+"""Who calls, and what they may do: roles for reading and operating, and three allow-lists."""
 
 import base64
 import json
@@ -50,6 +50,7 @@ class Permissions:
     operator_role: str | None
     clusters: tuple[str, ...]  # `subscription/group/name` or `*`
     accounts: tuple[str, ...]  # names or `*`
+    registries: tuple[str, ...]  # hosts or `*`
 
     def may_operate(self, caller: Caller) -> bool:
         """Whether the caller may start, cancel and release."""
@@ -64,7 +65,9 @@ class Permissions:
     def covers_cluster(self, cluster: Cluster) -> bool:
         """Whether the cluster is on the allow-list; Azure's names ignore case.
 
-        >>> named = Permissions(reader_role=None, operator_role=None, clusters=("s/g/One",), accounts=())
+        >>> named = Permissions(
+        ...     reader_role=None, operator_role=None, clusters=("s/g/One",), accounts=(), registries=()
+        ... )
         >>> named.covers_cluster(Cluster(subscription_id="S", resource_group="G", name="one"))
         True
         """
@@ -73,6 +76,10 @@ class Permissions:
     def covers_account(self, name: str) -> bool:
         """Whether the storage account is on the allow-list."""
         return _listed(name, self.accounts)
+
+    def covers_image(self, image: str) -> bool:
+        """Whether the image comes from a registry on the allow-list: it runs as root on every node."""
+        return _listed(image.partition("/")[0], self.registries)
 
 
 def _listed(name: str, allowed: tuple[str, ...]) -> bool:

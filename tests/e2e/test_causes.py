@@ -45,12 +45,13 @@ def noted(polls: list[dict[str, Any]], status: dict[str, Any]) -> str:
 
 
 def test_an_image_that_cannot_be_pulled_is_named_within_one_look(stack: LaptopStack) -> None:
-    run_id = stack.start(DATABASE, acr_name="nobodysregistry")
-    unpulled = stack.await_status(run_id, lambda _: bool(waiting_reasons(stack) & {"ErrImagePull"}))
-    before = looks(unpulled) if "poll_attempt" in str(unpulled["custom_status"]) else 0
+    with stack.app_settings(ALLOWED_REGISTRIES="nobodysregistry"):
+        run_id = stack.start(DATABASE, acr_name="nobodysregistry")
+        unpulled = stack.await_status(run_id, lambda _: bool(waiting_reasons(stack) & {"ErrImagePull"}))
+        before = looks(unpulled) if "poll_attempt" in str(unpulled["custom_status"]) else 0
 
-    status = stack.await_cause(run_id, "image_pull")
-    ended = stack.cancel(run_id)
+        status = stack.await_cause(run_id, "image_pull")
+        ended = stack.cancel(run_id)
 
     assert looks(status) <= before + LOOKS
     cause = causes(status)["image_pull"]

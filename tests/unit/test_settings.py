@@ -237,6 +237,21 @@ def test_what_is_kept_warm_is_read() -> None:
 
 
 @pytest.mark.parametrize(
+    ("changes", "hosts"),
+    [
+        ({}, ("elbacr.azurecr.io",)),
+        ({"ALLOWED_REGISTRIES": "other, ghcr.io"}, ("other.azurecr.io", "ghcr.io", "elbacr.azurecr.io")),
+        ({"ALLOWED_REGISTRIES": "*"}, ("*", "elbacr.azurecr.io")),
+        ({"KEEP_WARM": "", "WARMUP_IMAGE": ""}, ()),
+    ],
+)
+def test_images_come_from_listed_registries_and_the_operators_own(
+    changes: dict[str, str], hosts: tuple[str, ...]
+) -> None:
+    assert Settings.read(kept(**changes)).auth.registries == hosts
+
+
+@pytest.mark.parametrize(
     ("changes", "told"),
     [
         ({"KEEP_WARM": "core_nt"}, "KEEP_WARM is unfit"),

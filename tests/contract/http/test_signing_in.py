@@ -116,6 +116,13 @@ def test_an_account_that_is_not_listed_is_403(guarded: Doors, entra: Authority) 
         assert "ALLOWED_STORAGE_ACCOUNTS" in answer.json["error"]
 
 
+def test_an_image_of_a_registry_that_is_not_listed_is_403(guarded: Doors, entra: Authority) -> None:
+    answer = start(guarded, entra.token(roles=["Warmup.Operate"]), acr_name="evilregistry")
+
+    assert answer.status == 403
+    assert "ALLOWED_REGISTRIES" in answer.json["error"]
+
+
 def principal(object_id: str, *roles: str) -> dict[str, str]:
     """The header by which App Service says who it let in."""
     claims = [{"typ": "oid", "val": object_id}, *({"typ": "roles", "val": role} for role in roles)]

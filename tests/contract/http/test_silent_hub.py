@@ -73,7 +73,9 @@ async def served(hub: Hub) -> AsyncIterator[TaskHub]:
 
 
 def ports(folder: Path) -> WatchingPorts:
-    free = Permissions(reader_role=None, operator_role=None, clusters=("*",), accounts=("*",))
+    free = Permissions(
+        reader_role=None, operator_role=None, clusters=("*",), accounts=("*",), registries=("*",)
+    )
     return WatchingPorts(
         gate=Gate(permissions=free, callers=None, development_bypass=True),
         clusters=MemoryClusters(Stage(folder)),

@@ -15,8 +15,9 @@ OPERATOR = Caller(object_id="oid", roles=frozenset({"Operator"}))
 
 
 def permissions(**changes: Any) -> Permissions:
-    plain = {"reader_role": "Reader", "operator_role": "Operator", "clusters": (), "accounts": ()}
-    return Permissions(**(plain | changes))
+    plain = {"reader_role": "Reader", "operator_role": "Operator"}
+    nothing: dict[str, Any] = {"clusters": (), "accounts": (), "registries": ()}
+    return Permissions(**(plain | nothing | changes))
 
 
 def test_roles_that_nobody_set_are_asked_of_nobody() -> None:
@@ -63,6 +64,21 @@ def test_accounts_have_a_list_of_their_own() -> None:
 
     assert listed.covers_account("blastdata")
     assert not listed.covers_account("blastdata2")
+
+
+@pytest.mark.parametrize(
+    ("image", "covered"),
+    [
+        ("elbacr.azurecr.io/ncbi/elb:1.4.0", True),
+        ("elbacr.azurecr.io.evil.example/ncbi/elb:1.4.0", False),
+        ("evil.azurecr.io/elbacr.azurecr.io/elb:1.4.0", False),
+        ("elbacr.azurecr.io", True),
+        ("", False),
+    ],
+)
+def test_an_image_is_judged_by_its_registry(image: str, *, covered: bool) -> None:
+    assert permissions(registries=("ElbAcr.azurecr.io",)).covers_image(image) is covered
+    assert not permissions().covers_image(image)
 
 
 def principal(**changes: Any) -> str:
