@@ -21,6 +21,7 @@ from shared.domain.runs import Probe
 PLANNED_BYTES_PER_SECOND = 39_000_000
 SHORTEST_DEADLINE = timedelta(minutes=30)  # grants may take 10, images 5, a retry as long again
 ROOM_TO_PUBLISH = 1.02  # the most that a copy may take beyond the database itself
+USABLE_OF_A_DISK = 0.88  # the kubelet evicts pods below 10 % free, and images and logs take some too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +127,7 @@ def _planned_rate(request: WarmupRequest) -> float:
 def _too_small(plan: WarmupPlan, grounds: Grounds) -> Refusal | None:
     """A disk smaller than the databases is hopeless; free space is the agent's to judge."""
     needed = int(plan.bytes_per_node * ROOM_TO_PUBLISH)
-    small = [node for node in grounds.cluster.nodes if 0 < node.disk_bytes < needed]
+    small = [node for node in grounds.cluster.nodes if 0 < node.disk_bytes * USABLE_OF_A_DISK < needed]
     if not small:
         return None
     return Refusal(

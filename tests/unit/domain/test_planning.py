@@ -116,6 +116,16 @@ def test_a_disk_that_is_too_small_is_named_with_both_figures() -> None:
     )
 
 
+def test_a_disk_that_would_be_full_enough_for_evictions_is_too_small() -> None:
+    tight = a.facts(nodes=a.nodes(disk_bytes=320_000_000_000))
+    roomy = a.facts(nodes=a.nodes(disk_bytes=330_000_000_000))
+
+    assert (
+        refusal(plan_warmup(grounds(CORE_NT_BYTES, cluster=tight), a.KUBELET)).reason is Reason.DISK_TOO_SMALL
+    )
+    assert plan(grounds(CORE_NT_BYTES, cluster=roomy)).node_count == 3
+
+
 def test_one_small_disk_among_large_ones_is_enough_to_refuse() -> None:
     *large, last = a.nodes()
     mixed = a.facts(nodes=(*large, replace(last, disk_bytes=1)))
