@@ -1,5 +1,6 @@
 """The doors that change something: start, cancel, release."""
 
+import json
 import logging
 import uuid
 from collections.abc import Callable, Mapping
@@ -33,6 +34,7 @@ from shared.domain.requests import (
 from shared.domain.status import database_names
 from shared.domain.warmth import Origin, daemon_set_of, origin_of
 from shared.ports import Claims, Monitor, PassingError
+from shared.wire import encode
 
 RETRY_AFTER = {"Retry-After": "5"}
 _MAX_NONCE = 256
@@ -117,7 +119,7 @@ async def _begin(request: WarmupRequest, nonce: str, hub: TaskHub, ports: Warmup
     ports.gate.admit_cluster(request.cluster)
     ports.gate.admit_account(request.account_name)
     ports.gate.admit_image(request.image)
-    run_id = naming.instance_id(request.cluster, request.databases, f"{request.mode.value} {nonce}")
+    run_id = naming.instance_id(_asked(request), nonce)
     if await hub.find(run_id) is not None:
         return _queued(run_id, request)  # the same question asked again
     verdict = await start_run(Bid(run_id=run_id, request=request, now=ports.clock()), ports.claims, hub)
@@ -162,6 +164,11 @@ def _completed(
 
 def _defaults(defaults: RequestDefaults, origin: Origin | None) -> RequestDefaults:
     return replace(defaults, image=origin.image) if origin and origin.image else defaults
+
+
+def _asked(request: WarmupRequest) -> str:
+    """Everything that was asked: a dry run and the start after it may come under one id of the client's."""
+    return json.dumps(encode(replace(request, requested_by="")), sort_keys=True)
 
 
 def _nonce(req: func.HttpRequest) -> str:

@@ -48,12 +48,11 @@ def claim_name(cluster: Cluster, database: Database) -> str:
     return f"{CLAIMS_FOLDER}{place}/{database.name}.json"
 
 
-def instance_id(cluster: Cluster, databases: tuple[Database, ...], nonce: str) -> str:
+def instance_id(asked: str, nonce: str) -> str:
     """An orchestration's id: the same question asked with the same nonce is the same run.
 
     32 hexadecimal digits, since the older dashboard takes nothing but letters and digits.
     """
-    asked = "\n".join(claim_name(cluster, database) for database in databases)
     return hashlib.sha256(f"{asked}\n{nonce}".encode()).hexdigest()[:32]
 
 

@@ -142,6 +142,15 @@ def test_a_dry_run_plans_and_holds_nothing(doors: Doors, cluster: str) -> None:
     assert not [act for act in doors.acts("applied") if act["run_id"] == planned]
 
 
+def test_a_start_under_the_id_of_its_dry_run_is_a_run_of_its_own(doors: Doors, cluster: str) -> None:
+    planned = doors.start(smallest(cluster) | {"dry_run": True}, "one-id").json["instance_id"]
+
+    started = doors.start(smallest(cluster), "one-id").json["instance_id"]
+
+    assert started != planned
+    assert doors.until_over(started)["output"]["status"] == "succeeded"
+
+
 def test_claims_out_of_reach_are_503_and_start_nothing(doors: Doors, cluster: str) -> None:
     doors.world(silent=["claims"])
 

@@ -89,14 +89,14 @@ def test_a_claim_lies_in_a_folder_of_its_cluster() -> None:
 
 
 def test_an_instance_id_is_thirty_two_hexadecimal_digits_that_follow_from_the_question() -> None:
-    asked = naming.instance_id(CLUSTER, (DATABASE,), "request-1")
+    asked = naming.instance_id("core_nt", "request-1")
 
     assert re.fullmatch(r"[0-9a-f]{32}", asked)
-    assert naming.instance_id(CLUSTER, (DATABASE,), "request-1") == asked
+    assert naming.instance_id("core_nt", "request-1") == asked
 
 
 @given(st.text(max_size=20), st.text(max_size=20))
 def test_another_nonce_is_another_run(one: str, other: str) -> None:
-    ids = {naming.instance_id(CLUSTER, (DATABASE,), nonce) for nonce in (one, other)}
+    ids = {naming.instance_id("core_nt", nonce) for nonce in (one, other)}
 
     assert len(ids) == len({one, other})
