@@ -141,7 +141,13 @@ class KubernetesClusters:
         }
         body = {"metadata": {"ownerReferences": [reference]}}
         path = f"{_CONFIG_MAPS}/{name}"
-        self._sessions.send(cluster, Ask(method="PATCH", path=path, body=body, headers=_MERGE))
+        try:
+            self._sessions.send(cluster, Ask(method="PATCH", path=path, body=body, headers=_MERGE))
+        except ApiException as refused:
+            if refused.status != HTTPStatus.NOT_FOUND:
+                raise
+            # It was an earlier DaemonSet's too, and went with that one.
+            raise PassingError(f"ConfigMap {name!r} was deleted meanwhile; apply it again") from refused
 
     def _sweep(self, cluster: Cluster, name: str, owner: Json) -> None:
         """Delete what earlier runs of this DaemonSet mounted."""

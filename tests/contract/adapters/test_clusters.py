@@ -31,6 +31,7 @@ from shared.domain.refusals import Reason, Refusal
 from shared.domain.runs import ClusterLook, LookOrder
 from shared.domain.selecting import NodeRules
 from shared.domain.staging import Manifest
+from shared.ports import PassingError
 
 pytestmark = pytest.mark.usefixtures("laptop_cluster")
 
@@ -258,6 +259,27 @@ def test_the_configmap_belongs_to_the_daemonset_and_older_ones_go(
     assert older["metadata"]["name"] != newer["metadata"]["name"]
     assert newer["immutable"] is True
     assert [owner["name"] for owner in newer["metadata"]["ownerReferences"]] == [f"warmup-{play.name}"]
+
+
+class CollectedMeanwhile(KubernetesSessions):
+    """A garbage collector that takes the ConfigMap just before it gets its new owner."""
+
+    def send(self, cluster: Cluster, ask: Ask) -> bytes:
+        if ask.headers.get("Content-Type") == "application/merge-patch+json":
+            super().send(cluster, Ask(method="DELETE", path=ask.path))
+        return super().send(cluster, ask)
+
+
+def test_a_configmap_that_goes_with_its_former_owner_is_written_again(
+    play: Play, clients: AzureClients, sessions: KubernetesSessions
+) -> None:
+    unlucky = KubernetesClusters(clients, CollectedMeanwhile(clients), RULES, {})
+    with pytest.raises(PassingError, match="was deleted meanwhile"):
+        unlucky.apply(play.rollout("succeeds"), play.manifest("succeeds"))
+    assert listed(sessions, play) == []
+
+    play.begin("succeeds")
+    assert len(listed(sessions, play)) == 1
 
 
 def test_busy_nodes_show_their_figures_and_one_line(play: Play) -> None:
