@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any, cast
 
 from shared.adapters.azure_clients import AzureClients
@@ -193,9 +194,36 @@ def _may_not(verb: str, account: Account) -> Callable[[Fault], Refusal]:
                 message=f"a policy forbids to open storage account {account.name!r} ({fault})",
                 remedy="give the nodes a private endpoint and set STORAGE_ACCESS_MODE to none",
             )
+        if fault.code == "LinkedAuthorizationFailed":
+            return _may_not_join(account, fault)
+        if fault.status == HTTPStatus.BAD_REQUEST:
+            return _unfit_rules(account, fault)
         return _forbidden(verb, account.name, account.resource_id, fault)
 
     return refuse
+
+
+def _may_not_join(account: Account, fault: Fault) -> Refusal:
+    """The right that is wanting lies on the subnet, where no role on the account helps."""
+    return Refusal(
+        reason=Reason.ACCOUNT_FORBIDDEN,
+        message=f"the app may not admit its subnet to storage account {account.name!r} ({fault})",
+        remedy=(
+            "give the app's identity Microsoft.Network/virtualNetworks/subnets/joinViaServiceEndpoint/action "
+            "(part of Network Contributor) on the subnet of STORAGE_SUBNET_ID"
+        ),
+    )
+
+
+def _unfit_rules(account: Account, fault: Fault) -> Refusal:
+    return Refusal(
+        reason=Reason.STORAGE_BLOCKED,
+        message=f"storage account {account.name!r} cannot have the network rules it needs ({fault})",
+        remedy=(
+            "check the subnet of STORAGE_SUBNET_ID: az network vnet subnet update --ids <its id> "
+            "--service-endpoints Microsoft.Storage"
+        ),
+    )
 
 
 def _forbidden(verb: str, name: str, scope: str, fault: Fault) -> Refusal:

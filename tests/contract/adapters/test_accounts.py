@@ -121,6 +121,29 @@ def test_an_app_that_may_not_change_the_network_says_which_command_helps(
     )
 
 
+@pytest.mark.parametrize(
+    ("status", "code", "cure"),
+    [
+        (403, "LinkedAuthorizationFailed", "joinViaServiceEndpoint/action"),
+        (400, "NetworkAclsValidationFailure", "--service-endpoints Microsoft.Storage"),
+    ],
+)
+def test_a_subnet_in_the_way_is_named_with_its_remedy(
+    azure: LaptopAzure, accounts: AzureStorageAccounts, status: int, code: str, cure: str
+) -> None:
+    account = accounts.find(QUERY)
+    assert isinstance(account, Account)
+    found = accounts.network(account)
+    azure.fault(area="arm", kind="status", status=status, code=code, method="PATCH")
+
+    refusal = accounts.open(account, found)
+
+    assert isinstance(refusal, Refusal)
+    assert code in refusal.message
+    assert cure in refusal.remedy
+    assert "STORAGE_SUBNET_ID" in refusal.remedy
+
+
 @pytest.mark.parametrize("status", [409, 429, 503])
 def test_an_azure_that_is_busy_is_a_matter_of_patience(
     azure: LaptopAzure, accounts: AzureStorageAccounts, account: Account, status: int
