@@ -14,7 +14,7 @@ from testkit.worker import REPOSITORY, run_worker
 
 GOLDEN = REPOSITORY / "tests" / "golden" / "functions.json"
 BINDING_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9]{0,127}|\$return")
-VERBS = {"_call", "_call_each", "_persist"}
+VERBS = {"_call", "_call_each", "_persist", "call_activity"}
 
 
 def test_the_functions_and_their_bindings_are_the_golden_ones(worker: dict[str, Any]) -> None:
