@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from importlinter.api import read_configuration
-from importlinter.cli import lint_imports
 from testkit.worker import REPOSITORY
 
 PACKAGES = ("orchestrators", "activities", "entrypoints", "shared", "local", "agent")
@@ -67,10 +66,9 @@ def broken_in(root: Path) -> list[str]:
     return [line.removesuffix(" BROKEN") for line in done.stdout.splitlines() if line.endswith(" BROKEN")]
 
 
-def test_imports_keep_their_layers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(REPOSITORY)
-
-    assert lint_imports(no_cache=True) == 0
+def test_imports_keep_their_layers() -> None:
+    # In a process of its own: the linter's logging would silence every logger of this one.
+    assert broken_in(REPOSITORY) == []
 
 
 def test_a_copy_that_nobody_spoilt_keeps_them_too(copy: Path) -> None:
