@@ -21,7 +21,7 @@ resource failedWarmup 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
     enabled: true
     scopes: [applicationInsightsId]
     evaluationFrequency: 'PT5M'
-    windowSize: 'PT5M'
+    windowSize: 'PT15M' // rows may be ingested minutes late
     criteria: {
       allOf: [
         {
