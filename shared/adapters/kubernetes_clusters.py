@@ -14,7 +14,7 @@ from kubernetes.client.exceptions import ApiException
 from shared.adapters.azure_clients import AzureClients
 from shared.adapters.errors import Fault, RefusedError, UnansweredError, calling
 from shared.adapters.kubernetes_look import KubernetesLook
-from shared.adapters.kubernetes_session import Ask, Json, KubernetesSessions, arm_id, may_not_sign_in
+from shared.adapters.kubernetes_session import Ask, Json, KubernetesSessions, may_not_sign_in
 from shared.domain import looking, naming
 from shared.domain.daemonset import Rollout, config_map, daemon_set
 from shared.domain.model import Cluster, ClusterFacts, Database, KubeletIdentity, NodeSelection
@@ -229,11 +229,9 @@ def _may_not(cluster: Cluster, verb: str, fault: Fault) -> Refusal:
             message=f"a policy of cluster {cluster.name!r} forbids the warm-up's pods ({fault})",
             remedy="exempt namespace default from the policy on hostPath; AKS Automatic cannot be warmed",
         )
-    # The only built-in role that may list nodes besides writing DaemonSets.
     by_role = (
-        'az role assignment create --role "Azure Kubernetes Service RBAC Cluster Admin" '
-        "--assignee-principal-type ServicePrincipal --assignee-object-id <the app's identity> "
-        f"--scope {arm_id(cluster)}"
+        "bind the app's identity to what it needs: sed s/APP_OBJECT_ID/<its object id>/ "
+        "deploy/cluster-role.yaml | kubectl apply -f -"
     )
     by_hand = f"kubectl -n {naming.NAMESPACE} delete daemonset -l {naming.SELECTOR}, then start again"
     return Refusal(

@@ -129,5 +129,5 @@ def _may_not(cluster: Cluster, fault: Fault) -> Refusal:
     return Refusal(
         reason=Reason.CLUSTER_FORBIDDEN,
         message=f"the API server of {cluster.name!r} no longer shows its pods ({fault})",
-        remedy="give the app's identity Azure Kubernetes Service RBAC Cluster Admin on it again",
+        remedy="bind the app's identity again, as in deploy/cluster-role.yaml",
     )

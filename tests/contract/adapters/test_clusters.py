@@ -372,7 +372,7 @@ def test_the_configmap_goes_with_its_daemonset(play: Play, sessions: KubernetesS
         time.sleep(0.05)
 
 
-def test_an_app_that_may_only_look_is_told_which_role_it_lacks(
+def test_an_app_that_may_only_look_is_told_what_to_bind(
     azure: LaptopAzure, clients: AzureClients, laptop_cluster: LaptopCluster, play: Play
 ) -> None:
     kubeconfig = azure.folder / "kubeconfig"
@@ -384,7 +384,7 @@ def test_an_app_that_may_only_look_is_told_which_role_it_lacks(
 
     assert isinstance(refusal, Refusal)
     assert refusal.reason is Reason.CLUSTER_FORBIDDEN
-    assert 'az role assignment create --role "Azure Kubernetes Service RBAC Cluster Admin"' in refusal.remedy
+    assert "deploy/cluster-role.yaml | kubectl apply -f -" in refusal.remedy
 
 
 def test_a_session_whose_token_is_no_longer_accepted_is_made_anew(
