@@ -71,9 +71,14 @@ class NodeBars:
     def _draw(self, node: dict[str, Any]) -> None:
         name, total = node["node"], node["bytes_total"] or None
         if name not in self._tasks:
-            self._tasks[name] = self._progress.add_task(name, total=total, phase="")
+            self._tasks[name] = self._progress.add_task(name, total=total, phase="", rate="", left="")
         self._progress.update(
-            self._tasks[name], total=total, completed=node["bytes_done"], phase=node["phase"]
+            self._tasks[name],
+            total=total,
+            completed=node["bytes_done"],
+            phase=node["phase"],
+            rate=f"{size(node['bytes_per_second'])}/s" if node["bytes_per_second"] else "",
+            left="" if node["eta_seconds"] is None else f"{node['eta_seconds']} s left",
         )
 
 
