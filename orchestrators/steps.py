@@ -12,6 +12,7 @@ from typing import Any, NoReturn, TypeVar
 
 import azure.durable_functions as df
 
+from shared.domain.deadlines import deadline_after
 from shared.domain.judging import Ending, Outcome, Watch, failed, refused
 from shared.domain.model import (
     Account,
@@ -195,14 +196,15 @@ class Steps:
         seen = observed.not_behind(watching.last)
         # Polling begins with the first counts: a dashboard prints them as soon as it reads the phase.
         self.run = replace(self.run, journal=self.run.journal.begin(Step.POLLING, self.now))
-        self._note(replace(watching, looks=watching.looks + 1, last=seen, blind=None))
+        until = deadline_after(watching.plan, watching.deadline, watching.last, seen)
+        self._note(replace(watching, looks=watching.looks + 1, last=seen, blind=None, stretched_to=until))
         return seen
 
     @property
     def watch(self) -> Watch:
         """What a verdict needs besides what was seen."""
         return Watch(
-            plan=self._watching.plan,
+            deadline=self._watching.deadline,
             allow_partial=self.request.allow_partial,
             began=self.run.started_at or self.now,
             now=self.now,

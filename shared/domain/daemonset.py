@@ -228,5 +228,7 @@ def _environment(rollout: Rollout) -> list[Object]:
 
 
 def _agent_seconds(rollout: Rollout) -> int:
-    left = int((rollout.plan.deadline - rollout.now).total_seconds()) - _AGENT_MARGIN_SECONDS
+    """Up to the latest that the run may last: until then it is the run that judges, by the measured rate."""
+    latest = rollout.plan.latest_deadline or rollout.plan.deadline
+    left = int((latest - rollout.now).total_seconds()) - _AGENT_MARGIN_SECONDS
     return max(_SHORTEST_AGENT_SECONDS, left)

@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from shared.domain.causes import REMEDIES, Kind
-from shared.domain.model import WarmupPlan
 from shared.domain.progress import Blind, DatabaseProgress, Observation
 from shared.domain.refusals import Refusal
 
@@ -48,7 +47,7 @@ class Ending:
 class Watch:
     """What a verdict needs besides the look itself."""
 
-    plan: WarmupPlan
+    deadline: datetime
     allow_partial: bool
     began: datetime
     now: datetime
@@ -60,7 +59,7 @@ def judge(watch: Watch, seen: Observation | Blind) -> KeepWaiting | Ending:
         return _judge_blind(watch, seen)
     if seen.cancelled_by is not None:
         return Ending(outcome=Outcome.CANCELLED, error=f"cancelled by {seen.cancelled_by}")
-    over_time = watch.now >= watch.plan.deadline
+    over_time = watch.now >= watch.deadline
     if not seen.settled or seen.total(lambda p: p.nodes_active):
         return _too_late(watch, seen) if over_time else KeepWaiting(pause=_pause(watch, seen))
     return _judge_settled(watch, seen)
@@ -91,7 +90,7 @@ def _judge_settled(watch: Watch, seen: Observation) -> Ending:
 
 def _judge_blind(watch: Watch, blind: Blind) -> KeepWaiting | Ending:
     silent = watch.now - blind.since
-    if silent < BLIND_PATIENCE and watch.now < watch.plan.deadline:
+    if silent < BLIND_PATIENCE and watch.now < watch.deadline:
         return KeepWaiting(pause=SLOW_LOOK)
     minutes = silent.total_seconds() / 60
     return failed(f"{blind.reason}; nothing was seen of the nodes for {minutes:.0f} minutes")
@@ -104,7 +103,7 @@ def _some_failed(watch: Watch, seen: Observation) -> Ending:
 
 
 def _too_late(watch: Watch, seen: Observation) -> Ending:
-    minutes = (watch.plan.deadline - watch.began).total_seconds() / 60
+    minutes = (watch.deadline - watch.began).total_seconds() / 60
     waiting = seen.total(lambda p: p.nodes_active)
     return failed(
         f"{_first_cause(seen)} Gave up after {minutes:.0f} minutes with {waiting} nodes still at work."

@@ -152,7 +152,8 @@ class WarmupPlan:
     image: str
     mode: Mode
     max_mbps_per_node: int | None
-    deadline: datetime
+    deadline: datetime  # by the rate that is planned for
+    latest_deadline: datetime | None = None  # how far a slower, measured rate may move it; None: not at all
 
     @property
     def bytes_per_node(self) -> int:

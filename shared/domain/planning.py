@@ -20,6 +20,8 @@ from shared.domain.runs import Probe
 # for ten nodes that share an account, and gives core_nt (283 GB) the two hours it always had.
 PLANNED_BYTES_PER_SECOND = 39_000_000
 SHORTEST_DEADLINE = timedelta(minutes=30)  # grants may take 10, images 5, a retry as long again
+# A measured rate may stretch the deadline so far: below a quarter of the planned one, something is broken.
+LONGEST_STRETCH = 4
 ROOM_TO_PUBLISH = 1.02  # the most that a copy may take beyond the database itself
 USABLE_OF_A_DISK = 0.88  # the kubelet evicts pods below 10 % free, and images and logs take some too
 
@@ -101,6 +103,7 @@ def plan_warmup(grounds: Grounds, kubelet: KubeletIdentity) -> WarmupPlan | Refu
         mode=request.mode,
         max_mbps_per_node=request.max_mbps_per_node,
         deadline=_deadline(grounds),
+        latest_deadline=_latest_deadline(grounds),
     )
     return _too_small(plan, grounds) or plan
 
@@ -113,8 +116,19 @@ def planned_seconds(request: WarmupRequest, total_bytes: int) -> int:
 def _deadline(grounds: Grounds) -> datetime:
     if grounds.request.deadline_minutes is not None:
         return grounds.now + timedelta(minutes=grounds.request.deadline_minutes)
+    return grounds.now + _planned_span(grounds)
+
+
+def _latest_deadline(grounds: Grounds) -> datetime | None:
+    """An operator's deadline is final."""
+    if grounds.request.deadline_minutes is not None:
+        return None
+    return grounds.now + LONGEST_STRETCH * _planned_span(grounds)
+
+
+def _planned_span(grounds: Grounds) -> timedelta:
     total = sum(staged.bytes for staged in grounds.databases)
-    return grounds.now + max(SHORTEST_DEADLINE, timedelta(seconds=planned_seconds(grounds.request, total)))
+    return max(SHORTEST_DEADLINE, timedelta(seconds=planned_seconds(grounds.request, total)))
 
 
 def _planned_rate(request: WarmupRequest) -> float:

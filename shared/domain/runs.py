@@ -28,6 +28,12 @@ class Watching:
     looks: int
     last: Observation | None
     blind: Blind | None = None  # while nobody answers
+    stretched_to: datetime | None = None  # where a measured rate has moved the deadline
+
+    @property
+    def deadline(self) -> datetime:
+        """When the run gives up, as far as is known now."""
+        return self.stretched_to or self.plan.deadline
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

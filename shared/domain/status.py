@@ -127,7 +127,11 @@ def _steps(run: Run) -> dict[str, Json]:
 
 
 def _look(watching: Watching | None, detail: _Detail) -> Json:
-    return _seen(watching.last if watching else None, detail) | _unseen(watching)
+    return _seen(watching.last if watching else None, detail) | _unseen(watching) | _until(watching)
+
+
+def _until(watching: Watching | None) -> Json:
+    return {} if watching is None else {"deadline": stamp(watching.deadline)}
 
 
 def _unseen(watching: Watching | None) -> Json:
@@ -230,7 +234,8 @@ def _plan(watching: Watching | None) -> Json:
     return {
         "node_count": plan.node_count,
         "bytes_per_node": plan.bytes_per_node,
-        "deadline": stamp(plan.deadline),
+        "deadline": stamp(watching.deadline),
+        "latest_deadline": stamp(plan.latest_deadline or plan.deadline),
         "generations": [_generation(staged) for staged in plan.databases],
     }
 

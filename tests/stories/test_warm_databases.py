@@ -1,11 +1,13 @@
 """The story of a warm-up, told to each of its endings."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from testkit import builders as a
-from testkit.telling import tell
+from testkit.telling import NOON, tell
 
 from orchestrators.steps import LOOKS_PER_HISTORY
 from shared.domain.causes import Kind
@@ -279,6 +281,24 @@ def test_two_hours_of_watching_keep_every_history_short() -> None:
     assert "Gave up after 120 minutes" in told.error
     assert max(told.rows_per_history) <= MAX_ROWS
     assert told.called.count("observe_nodes") > LOOKS_PER_HISTORY
+
+
+def test_a_slow_run_that_gets_on_outlives_the_deadline_it_was_planned_with() -> None:
+    looks = (
+        replace(a.seen(a.copying("node0", done=n)), at=NOON + n * timedelta(seconds=15)) for n in range(300)
+    )
+    told = tell(a.run(), answers(*looks, a.seen(a.state("node0"))))
+    deadlines = [status["deadline"] for status in told.statuses if "deadline" in status]
+
+    assert told.output["status"] == "succeeded"
+    assert deadlines == sorted(deadlines)
+    assert deadlines[0] < deadlines[-1] <= told.output["latest_deadline"]
+
+
+def test_a_run_that_stands_still_ends_when_it_was_planned_to() -> None:
+    told = tell(a.run(), answers(ALL_BUSY))
+
+    assert "Gave up after 30 minutes" in told.error
 
 
 def test_the_time_left_is_a_range_up_to_the_slowest_node() -> None:
