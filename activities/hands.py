@@ -20,7 +20,8 @@ def hands(world: World, clock: Callable[[], datetime]) -> df.Blueprint:
     blueprint = df.Blueprint()
     bind(blueprint, read_cluster, clusters=world.clusters)
     bind(blueprint, inspect_access, accounts=world.accounts)
-    bind(blueprint, open_access, accounts=world.accounts, ledgers=world.ledgers, clock=clock)
+    account_book = {"accounts": world.accounts, "ledgers": world.ledgers, "clock": clock}
+    bind(blueprint, open_access, claims=world.claims, **account_book)
     bind(blueprint, probe_access, catalog=world.catalog)
     bind(blueprint, describe_database, catalog=world.catalog)
     bind(blueprint, grant_roles, roles=world.roles)
@@ -34,7 +35,7 @@ def hands(world: World, clock: Callable[[], datetime]) -> df.Blueprint:
     )
     bind(blueprint, observe_nodes, clusters=world.clusters, claims=world.claims)
     bind(blueprint, retire_daemonsets, clusters=world.clusters)
-    bind(blueprint, close_access, accounts=world.accounts, ledgers=world.ledgers)
+    bind(blueprint, close_access, **account_book)
     bind(blueprint, release_claims, claims=world.claims)
     bind(blueprint, record_ending)
     return blueprint

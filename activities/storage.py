@@ -7,9 +7,9 @@ from datetime import datetime
 from shared.domain import leases
 from shared.domain.events import Change, Event, line_of
 from shared.domain.phases import Phase
-from shared.domain.refusals import Refusal
-from shared.domain.runs import Access, AccountQuery
-from shared.ports import Accounts, Ledgers
+from shared.domain.refusals import Reason, Refusal
+from shared.domain.runs import Access, AccountQuery, Holdings, OpeningOrder
+from shared.ports import Accounts, Claims, Ledgers
 
 Clock = Callable[[], datetime]
 _logger = logging.getLogger("warmup")
@@ -25,18 +25,23 @@ def inspect_access(query: AccountQuery, *, accounts: Accounts) -> Access | Refus
 
 
 def open_access(
-    query: AccountQuery, *, accounts: Accounts, ledgers: Ledgers, clock: Clock
+    order: OpeningOrder, *, accounts: Accounts, ledgers: Ledgers, claims: Claims, clock: Clock
 ) -> Access | Refusal:
     """Join the ledger, then open. The ledger knows a run that has joined, so repeating it is safe.
 
-    What was found is written down before anything is opened: whoever closes can always restore it.
+    What was found is written down before anything is opened: whoever closes can always restore it. An
+    activity may outlive its run: one that has left the ledger, or lost its databases, opens nothing.
     """
+    query = order.query
     account = accounts.find(query)
     if isinstance(account, Refusal):
         return account
     with ledgers.held(account) as page:
+        known = page.read()
+        if known.knows_the_end_of(query.run_id) or not _holds(order.holdings, claims):
+            return _too_late(query)
         found = accounts.network(account)
-        ledger = leases.join(page.read(), query.run_id, found=found, now=clock())
+        ledger = leases.join(known, query.run_id, found=found, now=clock())
         page.write(ledger)
         refusal = accounts.open(account, found)
         if refusal is not None:
@@ -45,13 +50,13 @@ def open_access(
     return Access(account=account, before=ledger.before or found)
 
 
-def close_access(query: AccountQuery, *, accounts: Accounts, ledgers: Ledgers) -> bool:
+def close_access(query: AccountQuery, *, accounts: Accounts, ledgers: Ledgers, clock: Clock) -> bool:
     """Leave the ledger; the last one out restores. Leaving twice, or never having joined, is no error."""
     account = accounts.find(query)
     if isinstance(account, Refusal):
         return False  # gone, and its ledger with it
     with ledgers.held(account) as page:
-        ledger = leases.leave(page.read(), {query.run_id})
+        ledger = leases.leave(page.read(), {query.run_id}, clock())
         page.write(ledger)
         before = ledger.to_restore
         if before is not None:
@@ -59,6 +64,19 @@ def close_access(query: AccountQuery, *, accounts: Accounts, ledgers: Ledgers) -
             page.write(leases.restored(ledger))
             _logger.info(line_of(_event(Change.ACCOUNT_CLOSED, query)))
     return before is not None
+
+
+def _holds(holdings: Holdings, claims: Claims) -> bool:
+    held = (claims.read(holdings.cluster, database) for database in holdings.databases)
+    return all(claim is not None and claim.run_id == holdings.run_id for claim in held)
+
+
+def _too_late(query: AccountQuery) -> Refusal:
+    return Refusal(
+        reason=Reason.CLAIM_LOST,
+        message=f"run {query.run_id} is over, or no longer holds its databases: {query.name!r} stays closed",
+        remedy="start again, unless another run warms them now",
+    )
 
 
 def _event(change: Change, query: AccountQuery, phase: str = "") -> Event:

@@ -17,6 +17,7 @@ from entrypoints.claiming import YOUNG
 from entrypoints.task_hub import TaskHub
 from shared.domain import leases
 from shared.domain.claims import Claim
+from shared.domain.leases import AccountLedger
 from shared.domain.model import Account
 from shared.ports import Accounts, Claims, Clusters, FinalError, Ledgers, PassingError
 
@@ -70,26 +71,22 @@ async def make_round(hub: TaskHub, ports: JanitorPorts) -> None:
 
 
 async def _close_accounts(hub: TaskHub, ports: JanitorPorts) -> None:
-    for account in await asyncio.to_thread(ports.ledgers.accounts):
+    for book in await asyncio.to_thread(ports.ledgers.all):
         try:
-            await _close_account(account, hub, ports)
+            await _close_account(book, hub, ports)
         except FAULTS:
-            _logger.exception("account may still be open: account=%s", account.name)
+            _logger.exception("account may still be open: account=%s", book.account.name)
 
 
-async def _close_account(account: Account, hub: TaskHub, ports: JanitorPorts) -> None:
-    """Ask about exactly the owners: a list of all runs may be cut short, and then look like death."""
-    ledger = await asyncio.to_thread(_read, account, ports.ledgers)
-    if not ledger.owners and ledger.before is None:
-        return
-    states = {owner.run_id: await hub.find(owner.run_id) for owner in ledger.owners}
+async def _close_account(book: AccountLedger, hub: TaskHub, ports: JanitorPorts) -> None:
+    """Ask about exactly the owners: a list of all runs may be cut short, and then look like death.
+
+    Runs at work need the ledger for themselves: it is held only where there is something to put away.
+    """
+    states = {owner.run_id: await hub.find(owner.run_id) for owner in book.ledger.owners}
     dead = frozenset(run_id for run_id, state in states.items() if state is None or not state.live)
-    await asyncio.to_thread(_settle, account, dead, ports)
-
-
-def _read(account: Account, ledgers: Ledgers) -> leases.Ledger:
-    with ledgers.held(account) as page:
-        return page.read()
+    if leases.abandoned(book.ledger, dead, ports.clock()) or book.ledger.to_restore is not None:
+        await asyncio.to_thread(_settle, book.account, dead, ports)
 
 
 def _settle(account: Account, dead: frozenset[str], ports: JanitorPorts) -> None:
@@ -98,10 +95,10 @@ def _settle(account: Account, dead: frozenset[str], ports: JanitorPorts) -> None
     Minutes may lie between the question and this, on a host that was frozen: who joined since stays.
     """
     with ports.ledgers.held(account) as page:
-        ledger = page.read()
-        gone = leases.abandoned(ledger, dead, ports.clock())
+        ledger, now = page.read(), ports.clock()
+        gone = leases.abandoned(ledger, dead, now)
         if gone:
-            ledger = leases.leave(ledger, gone)
+            ledger = leases.leave(ledger, gone, now)
             page.write(ledger)
             _logger.info("dropped abandoned owners: account=%s run_ids=%s", account.name, sorted(gone))
         if ledger.to_restore is not None:

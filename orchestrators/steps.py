@@ -33,6 +33,7 @@ from shared.domain.runs import (
     DatabaseQuery,
     Holdings,
     LookOrder,
+    OpeningOrder,
     Probe,
     RoleQuery,
     RolloutOrder,
@@ -131,10 +132,14 @@ class Steps:
 
     def open_access(self) -> Verb[Access]:
         """Join the account's ledger and open it if it is closed; a dry run only looks."""
-        activity = "inspect_access" if self.request.dry_run else "open_access"
-        self._joined = not self.request.dry_run
+        query = self._account_query()
         answer: Access | Refusal
-        answer = yield from self._call(activity, self._account_query(), Access | Refusal)
+        if self.request.dry_run:
+            answer = yield from self._call("inspect_access", query, Access | Refusal)
+        else:
+            self._joined = True
+            order = OpeningOrder(query=query, holdings=self._holdings())
+            answer = yield from self._call("open_access", order, Access | Refusal)
         return self.accept(answer)
 
     def await_data_plane(self, access: Access) -> Verb[bool]:

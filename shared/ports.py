@@ -10,7 +10,7 @@ from typing import Protocol
 from shared.domain.callers import Caller, Stranger
 from shared.domain.claims import Claim
 from shared.domain.daemonset import PodRules, Rollout
-from shared.domain.leases import Ledger, NetworkState
+from shared.domain.leases import AccountLedger, Ledger, NetworkState
 from shared.domain.model import Account, Cluster, ClusterFacts, Database, RoleGrant
 from shared.domain.refusals import Refusal
 from shared.domain.runs import AccountQuery, CatalogEntry, ClusterLook, LookOrder, Probe, RoleQuery
@@ -92,8 +92,8 @@ class Ledgers(Protocol):
     def held(self, account: Account) -> AbstractContextManager["LedgerPage"]:
         """Hold an account's document; raises PassingError when another writer holds it too long."""
 
-    def accounts(self) -> tuple[Account, ...]:
-        """Every account that has a document."""
+    def all(self) -> tuple[AccountLedger, ...]:
+        """Every document as it is written now, read without holding it: enough to see what is to be done."""
 
 
 class LedgerPage(Protocol):

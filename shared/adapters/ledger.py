@@ -8,7 +8,6 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from threading import Event, Thread
 
@@ -16,7 +15,7 @@ from azure.storage.blob import BlobLeaseClient
 
 from shared.adapters.documents import Documents
 from shared.adapters.errors import SDK_ERRORS
-from shared.domain.leases import Ledger
+from shared.domain.leases import AccountLedger, Ledger
 from shared.domain.model import Account
 from shared.ports import LedgerPage, PassingError
 
@@ -27,14 +26,6 @@ _LEASE_SECONDS = 60  # the longest there is; a killed holder keeps others out fo
 _RENEWAL_SECONDS = 20  # two renewals may fail before the lease ends
 PATIENCE = timedelta(seconds=30)  # a change of an account's network takes seconds
 _RETRY_SECONDS = 0.5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _AccountLedger:
-    """The document: it names its account, so that whoever restores needs nothing else."""
-
-    account: Account
-    ledger: Ledger
 
 
 class BlobLedgers:
@@ -49,7 +40,7 @@ class BlobLedgers:
     def held(self, account: Account) -> Iterator[LedgerPage]:
         """Take the lease, making the document if there is none, and renew it until the end."""
         name = _name(account)
-        self._documents.create(name, _AccountLedger(account=account, ledger=Ledger()))
+        self._documents.create(name, AccountLedger(account=account, ledger=Ledger()))
         lease = self._lease(name)
         try:
             with _renewed(lease):
@@ -57,10 +48,10 @@ class BlobLedgers:
         finally:
             _give_back(lease, name)
 
-    def accounts(self) -> tuple[Account, ...]:
-        """Read every document."""
-        found = (self._documents.read(name, _AccountLedger) for name in self._documents.names(_FOLDER))
-        return tuple(version.value.account for version in found if version is not None)
+    def all(self) -> tuple[AccountLedger, ...]:
+        """Read every document; its lease is left to those who change something."""
+        found = (self._documents.read(name, AccountLedger) for name in self._documents.names(_FOLDER))
+        return tuple(version.value for version in found if version is not None)
 
     def _lease(self, name: str) -> BlobLeaseClient:
         give_up = time.monotonic() + self._patience.total_seconds()
@@ -84,12 +75,12 @@ class _Page:
     def read(self) -> Ledger:
         """What it says; one that could not be read was set aside and is begun anew."""
         name = _name(self._account)
-        found = self._documents.read(name, _AccountLedger, held=True)
+        found = self._documents.read(name, AccountLedger, held=True)
         return Ledger() if found is None else found.value.ledger
 
     def write(self, ledger: Ledger) -> None:
         """Write under the lease, or fail."""
-        document = _AccountLedger(account=self._account, ledger=ledger)
+        document = AccountLedger(account=self._account, ledger=ledger)
         self._documents.replace_held(_name(self._account), document, self._lease)
 
 

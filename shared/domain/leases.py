@@ -7,16 +7,22 @@ the account is touched, and may repeat any of them: a crash between two lines lo
 >>> ledger = join(Ledger(), "run-1", found=closed, now=datetime(2026, 5, 1))
 >>> ledger.before == closed
 True
->>> leave(ledger, {"run-1"}).owners
-()
+>>> left = leave(ledger, {"run-1"}, datetime(2026, 5, 1))
+>>> left.owners, left.knows_the_end_of("run-1")
+((), True)
 """
 
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from shared.domain.model import Account
+
 # A run that has just joined may not be listed yet by the task hub; the janitor waits this long.
 YOUNG = timedelta(minutes=2)
+# An activity may run when its run is over: minutes late after a lost host, hours on one that was frozen.
+REMEMBERED_FOR = timedelta(hours=12)
+MAX_REMEMBERED = 200  # the newest; a run lasts minutes at least, so that these are many hours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,27 +48,52 @@ class Owner:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Departed:
+    """A run that has left for good."""
+
+    run_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
-    """The document of one account; empty while nobody holds it."""
+    """The document of one account."""
 
     owners: tuple[Owner, ...] = ()
     before: NetworkState | None = None  # kept until it has been restored
+    departed: tuple[Departed, ...] = ()  # the latest last; none of them may come back
 
     @property
     def to_restore(self) -> NetworkState | None:
         """What the account must become again, once nobody holds it."""
         return None if self.owners else self.before
 
+    def knows_the_end_of(self, run_id: str) -> bool:
+        """Whether a run has left: what it still asks for comes too late."""
+        return any(gone.run_id == run_id for gone in self.departed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountLedger:
+    """The document as it is kept: it names its account, so that whoever restores needs nothing else."""
+
+    account: Account
+    ledger: Ledger
+
 
 def join(ledger: Ledger, run_id: str, *, found: NetworkState, now: datetime) -> Ledger:
     """A run wants in; the first one writes down the state it found. One that comes back is young again."""
-    others = leave(ledger, {run_id}).owners
-    return Ledger(owners=(*others, Owner(run_id=run_id, since=now)), before=ledger.before or found)
+    others = _others(ledger, {run_id})
+    return replace(ledger, owners=(*others, Owner(run_id=run_id, since=now)), before=ledger.before or found)
 
 
-def leave(ledger: Ledger, run_ids: AbstractSet[str]) -> Ledger:
-    """Runs are over; `before` stays until the account is as it was."""
-    return replace(ledger, owners=tuple(owner for owner in ledger.owners if owner.run_id not in run_ids))
+def leave(ledger: Ledger, run_ids: AbstractSet[str], now: datetime) -> Ledger:
+    """Runs are over, and remembered for a while; `before` stays until the account is as it was."""
+    known = tuple(
+        gone for gone in ledger.departed if gone.run_id not in run_ids and now - gone.at < REMEMBERED_FOR
+    )
+    departed = (*known, *(Departed(run_id=run_id, at=now) for run_id in sorted(run_ids)))
+    return replace(ledger, owners=_others(ledger, run_ids), departed=departed[-MAX_REMEMBERED:])
 
 
 def restored(ledger: Ledger) -> Ledger:
@@ -74,3 +105,7 @@ def abandoned(ledger: Ledger, dead: AbstractSet[str], now: datetime) -> frozense
     """Owners that are known to be dead, other than those too young to tell."""
     old = (owner.run_id for owner in ledger.owners if now - owner.since > YOUNG)
     return frozenset(run_id for run_id in old if run_id in dead)
+
+
+def _others(ledger: Ledger, run_ids: AbstractSet[str]) -> tuple[Owner, ...]:
+    return tuple(owner for owner in ledger.owners if owner.run_id not in run_ids)

@@ -134,6 +134,14 @@ class Holdings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OpeningOrder:
+    """Open the account for a run, as long as the run holds its databases."""
+
+    query: AccountQuery
+    holdings: Holdings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseLook:
     """Every targeted node's state, for one database."""
 

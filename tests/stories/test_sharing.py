@@ -8,6 +8,7 @@ holder dies half way is told in `tests/unit/domain/test_leases.py`.
 import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from itertools import combinations_with_replacement
 from pathlib import Path
@@ -24,15 +25,28 @@ from activities.storage import close_access, open_access
 from entrypoints.janitor import JanitorPorts, make_round
 from entrypoints.task_hub import WARM_UP, TaskHub
 from shared.domain.leases import Ledger
-from shared.domain.runs import AccountQuery
+from shared.domain.refusals import Refusal
+from shared.domain.runs import AccountQuery, Holdings, OpeningOrder
 
 RUNS = ("run1", "run2")
 # What a run does at the account: a terminated one leaves without closing, and what it had in flight may
-# still open the account after its end.
-LIVES = (("open", "close"), ("open", "end"), ("end", "open"))
+# still come after its end; an activity may run twice, whenever.
+PLAIN = ("open", "close")
+LIVES = (PLAIN, ("open", "end"), ("end", "open"))
+ACTIVE_TWICE = (("open", "close", "open"), ("open", "open", "close"))
+PAIRS = (*combinations_with_replacement(LIVES, 2), *((PLAIN, life) for life in ACTIVE_TWICE))
 JANITOR = "janitor"
 JANITORS_TURNS = 4  # read the ledger, ask about one run, ask about the other, settle
 LONG = timedelta(minutes=6)
+
+
+def claims_of(folder: Path) -> MemoryClaims:
+    """Each run holds a database of its own for as long as this lasts: only the ledger may refuse it."""
+    claims = MemoryClaims(Stage(folder))
+    for run_id in RUNS:
+        database = replace(a.DATABASE, name=run_id)
+        assert claims.take(a.claim(run_id, database), over=None)
+    return claims
 
 
 class InlineExecutor(ThreadPoolExecutor):
@@ -82,13 +96,15 @@ class Sharing:
         self.ledgers = Books()
         self.accounts = Accounts(self.ledgers)
         self.hub = PausingHub(self.clock, pause)
+        self.claims = claims_of(folder)
         self._inside: set[str] = set()
+        self._left: set[str] = set()
         self._loop = loop
         self._round: asyncio.Task[None] | None = None
         self._janitor = JanitorPorts(
             ledgers=self.ledgers,
             accounts=self.accounts,
-            claims=MemoryClaims(Stage(folder)),
+            claims=MemoryClaims(Stage(folder)),  # its other chore is no matter here
             clusters=Clusters(self.clock, frozenset()),
             retention=RETENTION,
             clock=self.clock,
@@ -99,13 +115,26 @@ class Sharing:
             subscription_id=a.SUBSCRIPTION, name=a.ACCOUNT.name, resource_group=None, run_id=run_id
         )
         if verb == "open":
-            open_access(query, accounts=self.accounts, ledgers=self.ledgers, clock=self.clock)
-            self._inside |= {run_id} & self.hub.live
+            self._open(query)
             return
         self._inside.discard(run_id)
         if verb == "close":
-            close_access(query, accounts=self.accounts, ledgers=self.ledgers)
+            close_access(query, accounts=self.accounts, ledgers=self.ledgers, clock=self.clock)
+            self._left.add(run_id)
         self.hub.live.discard(run_id)
+
+    def _open(self, query: AccountQuery) -> None:
+        """A run may open once, again, or when it is over; after it has left, it must not."""
+        database = replace(a.DATABASE, name=query.run_id)
+        order = OpeningOrder(
+            query=query,
+            holdings=Holdings(cluster=a.CLUSTER, databases=(database,), run_id=query.run_id),
+        )
+        answer = open_access(
+            order, accounts=self.accounts, ledgers=self.ledgers, claims=self.claims, clock=self.clock
+        )
+        assert isinstance(answer, Refusal) or query.run_id not in self._left, "opened after its end"
+        self._inside |= {query.run_id} & self.hub.live
 
     def take_janitors_turn(self) -> None:
         """Let it go on until it stands still again; one that has gone home does nothing."""
@@ -134,7 +163,7 @@ class Sharing:
         assert self._round is not None
         assert self._round.done()
         assert self.accounts.network(a.ACCOUNT) == FOUND
-        assert self.ledgers.of(a.ACCOUNT.name) == Ledger()
+        assert replace(self.ledgers.of(a.ACCOUNT.name), departed=()) == Ledger()
 
 
 def orders(left: dict[str, int]) -> Iterator[tuple[str, ...]]:
@@ -155,7 +184,7 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 
 @pytest.mark.parametrize("pause", [timedelta(0), timedelta(minutes=3)], ids=["quick", "frozen for minutes"])
-@pytest.mark.parametrize("lives", tuple(combinations_with_replacement(LIVES, 2)))
+@pytest.mark.parametrize("lives", PAIRS)
 def test_no_order_closes_under_a_live_run_or_forgets_to_close(
     lives: tuple[tuple[str, ...], ...],
     pause: timedelta,

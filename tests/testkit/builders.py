@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from shared.domain.causes import Kind, cause_of
+from shared.domain.claims import Claim
 from shared.domain.model import (
     Account,
     Cluster,
@@ -63,6 +64,18 @@ def request(**changes: Any) -> WarmupRequest:
         requested_by="user-oid",
     )
     return replace(plain, **changes)
+
+
+def claim(run_id: str, *databases: Database) -> Claim:
+    """A run holds the first of its databases."""
+    return Claim(
+        cluster=CLUSTER,
+        database=databases[0],
+        run_id=run_id,
+        run_databases=databases,
+        account_name=ACCOUNT.name,
+        claimed_at=datetime(2026, 5, 1, 12, 0, tzinfo=UTC),
+    )
 
 
 def run(**changes: Any) -> Run:

@@ -19,7 +19,7 @@ from testkit import builders as a
 from shared.domain import naming
 from shared.domain.claims import Claim
 from shared.domain.daemonset import PodRules, Rollout
-from shared.domain.leases import Ledger, NetworkState
+from shared.domain.leases import AccountLedger, Ledger, NetworkState
 from shared.domain.model import Account, Cluster, ClusterFacts, Database, Engine, RoleGrant
 from shared.domain.observing import NodeState
 from shared.domain.refusals import Reason, Refusal
@@ -117,8 +117,8 @@ class MemoryLedgers:
         with self._lock:
             yield MemoryPage(self._pages, account.name)
 
-    def accounts(self) -> tuple[Account, ...]:
-        return tuple(account(name) for name in self._pages)
+    def all(self) -> tuple[AccountLedger, ...]:
+        return tuple(AccountLedger(account=account(name), ledger=page) for name, page in self._pages.items())
 
 
 class MemoryPage:

@@ -27,7 +27,7 @@ from entrypoints.janitor import JanitorPorts, make_round
 from entrypoints.task_hub import WARM_UP, TaskHub
 from shared.domain.claims import Claimed, Conflict, HeldBy
 from shared.domain.daemonset import PodRules, Rollout
-from shared.domain.leases import Ledger, NetworkState
+from shared.domain.leases import AccountLedger, Ledger, NetworkState
 from shared.domain.model import Account, Cluster, ClusterFacts, Database, Engine, Mode, WarmupRequest
 from shared.domain.observing import NodeState, daemonset_gone
 from shared.domain.refusals import Refusal
@@ -61,8 +61,11 @@ class Books:
         finally:
             self._held.discard(account.name)
 
-    def accounts(self) -> tuple[Account, ...]:
-        return tuple(replace(a.ACCOUNT, name=name) for name in self.pages)
+    def all(self) -> tuple[AccountLedger, ...]:
+        return tuple(
+            AccountLedger(account=replace(a.ACCOUNT, name=name), ledger=page)
+            for name, page in self.pages.items()
+        )
 
     def of(self, account: str) -> Ledger:
         return self.pages.get(account, Ledger())

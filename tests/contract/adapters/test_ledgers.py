@@ -9,7 +9,7 @@ from testkit.azure import LaptopAzure
 
 from shared.adapters.documents import Documents
 from shared.adapters.ledger import BlobLedgers
-from shared.domain.leases import Ledger, NetworkState, Owner
+from shared.domain.leases import AccountLedger, Ledger, NetworkState, Owner
 from shared.domain.model import Account
 from shared.ports import PassingError
 
@@ -29,11 +29,11 @@ AT_ONCE = timedelta(seconds=0)
 
 def test_an_account_that_nobody_ever_held_has_an_empty_ledger(documents: Documents) -> None:
     ledgers = BlobLedgers(documents)
-    assert ledgers.accounts() == ()
+    assert ledgers.all() == ()
 
     with ledgers.held(ACCOUNT) as page:
         assert page.read() == Ledger()
-    assert ledgers.accounts() == (ACCOUNT,)
+    assert ledgers.all() == (AccountLedger(account=ACCOUNT, ledger=Ledger()),)
 
 
 def test_what_is_written_is_read_by_the_next_holder(documents: Documents) -> None:
@@ -43,6 +43,13 @@ def test_what_is_written_is_read_by_the_next_holder(documents: Documents) -> Non
 
     with ledgers.held(ACCOUNT) as page:
         assert page.read() == LEDGER
+
+
+def test_all_ledgers_are_read_while_one_is_held(documents: Documents) -> None:
+    ledgers = BlobLedgers(documents, patience=AT_ONCE)
+    with ledgers.held(ACCOUNT) as page:
+        page.write(LEDGER)
+        assert ledgers.all() == (AccountLedger(account=ACCOUNT, ledger=LEDGER),)
 
 
 def test_a_second_holder_is_kept_out(documents: Documents) -> None:

@@ -16,7 +16,7 @@ from testkit.memory_ports import Stage, memory_world
 from activities.endings import record_ending
 from activities.storage import close_access, open_access
 from shared.domain.events import PREFIX
-from shared.domain.runs import AccountQuery, EndedRun
+from shared.domain.runs import AccountQuery, EndedRun, Holdings, OpeningOrder
 
 NOW = datetime(2026, 5, 26, 12, 0, tzinfo=UTC)
 QUERY = AccountQuery(
@@ -74,10 +74,14 @@ def test_an_account_is_told_open_once_and_closed_once(
     caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     world = memory_world(Stage(tmp_path), None)
+    world.claims.take(a.claim("run-1", a.DATABASE), over=None)
+    held = Holdings(cluster=a.CLUSTER, databases=(a.DATABASE,), run_id="run-1")
+    order = OpeningOrder(query=QUERY, holdings=held)
+    books: dict[str, Any] = {"accounts": world.accounts, "ledgers": world.ledgers, "clock": lambda: NOW}
     with caplog.at_level(logging.INFO, "warmup"):
-        open_access(QUERY, accounts=world.accounts, ledgers=world.ledgers, clock=lambda: NOW)
-        close_access(QUERY, accounts=world.accounts, ledgers=world.ledgers)
-        close_access(QUERY, accounts=world.accounts, ledgers=world.ledgers)
+        open_access(order, claims=world.claims, **books)
+        close_access(QUERY, **books)
+        close_access(QUERY, **books)
 
     told = [event for _, event in events(caplog)]
     assert [event["event"] for event in told] == ["account_opened", "account_closed"]

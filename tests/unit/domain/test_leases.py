@@ -5,25 +5,48 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-from testkit.builders import ACCOUNT, SUBSCRIPTION
+from testkit.builders import ACCOUNT, CLUSTER, DATABASE, SUBSCRIPTION, claim
+from testkit.memory_ports import MemoryClaims, Stage
 
 from activities.storage import close_access, open_access
-from shared.domain.leases import Ledger, NetworkState, abandoned, join, leave, restored
+from shared.domain.leases import (
+    MAX_REMEMBERED,
+    AccountLedger,
+    Ledger,
+    NetworkState,
+    abandoned,
+    join,
+    leave,
+    restored,
+)
 from shared.domain.model import Account
-from shared.domain.refusals import Refusal
-from shared.domain.runs import AccountQuery
+from shared.domain.refusals import Reason, Refusal
+from shared.domain.runs import AccountQuery, Holdings, OpeningOrder
 
 NOON = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 RULES = '{"ipRules":[{"value":"192.0.2.7"}],"virtualNetworkRules":[]}'
 FOUND = NetworkState(public_network_access="Disabled", default_action="Deny", rules=RULES)
 OPENED = NetworkState(public_network_access="Enabled", default_action="Allow", rules=RULES)
-RUNS = ("run1", "run2")
+RUNS = ("run1", "run2", "run3")
 NEVER = 99  # a step that no operation reaches
+
+
+def holdings(run_id: str) -> Holdings:
+    return Holdings(cluster=CLUSTER, databases=(replace(DATABASE, name=run_id),), run_id=run_id)
+
+
+def claims_of(*run_ids: str) -> MemoryClaims:
+    """Each of these runs holds a database of its own."""
+    claims = MemoryClaims(Stage(Path()))
+    for run_id in run_ids:
+        assert claims.take(claim(run_id, *holdings(run_id).databases), over=None)
+    return claims
 
 
 class CrashError(Exception):
@@ -38,6 +61,8 @@ class World:
     ledger: Ledger = field(default_factory=Ledger)
     now: datetime = NOON
     effects_left: int = NEVER
+    left: set[str] = field(default_factory=set)  # who has left for good, as the ledger was told
+    claims: MemoryClaims = field(default_factory=lambda: claims_of(*RUNS))
 
     def find(self, query: AccountQuery) -> Account | Refusal:
         del query
@@ -63,8 +88,8 @@ class World:
         assert not self.ledger.owners, "closed under a live owner"
         self.network_state = before
 
-    def accounts(self) -> tuple[Account, ...]:
-        return (ACCOUNT,)
+    def all(self) -> tuple[AccountLedger, ...]:
+        return (AccountLedger(account=ACCOUNT, ledger=self.ledger),)
 
     def held(self, account: Account) -> AbstractContextManager["World"]:
         """One writer at a time; a dead one's lease runs out."""
@@ -91,25 +116,31 @@ class World:
             raise CrashError
         self.effects_left -= 1
 
-    def perform(self, verb: str, run_id: str, crash_after: int = NEVER) -> None:
+    def perform(self, verb: str, run_id: str, crash_after: int = NEVER) -> object:
         """A run opens or closes; its host may die after so many effects."""
         query = AccountQuery(
             subscription_id=SUBSCRIPTION, name=ACCOUNT.name, resource_group=None, run_id=run_id
         )
         self.effects_left = crash_after
+        answer: object = None
         with suppress(CrashError):
             if verb == "open":
-                open_access(query, accounts=self, ledgers=self, clock=self.clock)
+                order = OpeningOrder(query=query, holdings=holdings(run_id))
+                answer = open_access(order, accounts=self, ledgers=self, claims=self.claims, clock=self.clock)
             else:
-                close_access(query, accounts=self, ledgers=self)
+                answer = close_access(query, accounts=self, ledgers=self, clock=self.clock)
+                self.left.add(run_id)
         self.effects_left = NEVER
+        return answer
 
     def sweep(self, dead: frozenset[str], crash_after: int = NEVER) -> None:
         """The janitor drops owners whose runs are dead, and restores after the last."""
         self.effects_left = crash_after
         with suppress(CrashError):
-            ledger = leave(self.ledger, abandoned(self.ledger, dead, self.now))
+            gone = abandoned(self.ledger, dead, self.now)
+            ledger = leave(self.ledger, gone, self.now)
             self.write(ledger)
+            self.left |= gone
             if ledger.to_restore is not None:
                 self.restore(ACCOUNT, ledger.to_restore)
                 self.write(restored(ledger))
@@ -120,17 +151,18 @@ class World:
         assert self.ledger.before in (None, FOUND)
         if self.network_state != FOUND:
             assert self.ledger.before == FOUND, "open, and the way back forgotten"
+        assert not self.left & {owner.run_id for owner in self.ledger.owners}, "back after its end"
 
     def check_settled(self) -> None:
         """Once nobody is left, the account is as it was, and nothing is owed to it."""
         self.now += timedelta(hours=1)
         self.sweep(frozenset(RUNS))
         assert self.network_state == FOUND
-        assert self.ledger == Ledger()
+        assert replace(self.ledger, departed=()) == Ledger()
 
 
 OPERATIONS = [
-    *((verb, run, crash) for verb, run in product(("open", "close"), RUNS) for crash in (0, 1, 2, NEVER)),
+    *((verb, run, crash) for verb, run in product(("open", "close"), RUNS[:2]) for crash in (0, 1, 2, NEVER)),
     *(("sweep", "", crash) for crash in (0, 1, 2, NEVER)),
 ]
 
@@ -148,58 +180,61 @@ def test_every_order_of_three_operations_and_crashes_leads_back() -> None:
         world.check_settled()
 
 
-class TwoRunsAndAJanitor(RuleBasedStateMachine):
-    """Longer stories: runs that live, die and come back, and a janitor with an old list of them."""
+class RunsAndAJanitor(RuleBasedStateMachine):
+    """Longer stories: runs live and die, activities come late or twice, a janitor has an old list."""
 
     def __init__(self) -> None:
         super().__init__()
         self.world = World()
         self.inside: set[str] = set()
-        self.live: set[str] = set()
+        self.over: set[str] = set()
+
+    @property
+    def live(self) -> set[str]:
+        return set(RUNS) - self.over
 
     @rule(run=st.sampled_from(RUNS))
     def opens(self, run: str) -> None:
-        """An activity is tried until it succeeds; here at once."""
-        self.world.perform("open", run)
-        self.inside.add(run)
-        self.live.add(run)
+        """For the first time, again, or when the run is over: an activity runs at least once."""
+        before = self.world.network_state
+        answer = self.world.perform("open", run)
+        if run in self.world.left:
+            assert isinstance(answer, Refusal)
+            assert self.world.network_state == before, "opened for nobody"
+        elif run in self.live:
+            self.inside.add(run)
 
     @rule(run=st.sampled_from(RUNS), after=st.integers(0, 2))
-    def dies_while_opening(self, run: str, after: int) -> None:
+    def its_host_dies_while_opening(self, run: str, after: int) -> None:
         self.world.perform("open", run, after)
-        self.inside.discard(run)
-        self.live.discard(run)
 
     @rule(run=st.sampled_from(RUNS))
     def closes(self, run: str) -> None:
-        self.inside.discard(run)
+        self._ends(run)
         self.world.perform("close", run)
-        self.live.discard(run)
 
     @rule(run=st.sampled_from(RUNS), after=st.integers(0, 3))
-    def dies_while_closing(self, run: str, after: int) -> None:
-        self.inside.discard(run)
+    def its_host_dies_while_closing(self, run: str, after: int) -> None:
+        self._ends(run)
         self.world.perform("close", run, after)
-        self.live.discard(run)
 
     @rule(run=st.sampled_from(RUNS))
     def is_terminated(self, run: str) -> None:
-        self.inside.discard(run)
-        self.live.discard(run)
+        self._ends(run)
 
     @rule(minutes=st.integers(1, 5), after=st.sampled_from([0, 1, 2, NEVER]))
     def time_passes_and_the_janitor_comes(self, minutes: int, after: int) -> None:
         self.world.now += timedelta(minutes=minutes)
-        self.world.sweep(frozenset(RUNS) - self.live, after)
+        self.world.sweep(frozenset(self.over), after)
 
     @rule(run=st.sampled_from(RUNS))
     def joins_after_the_janitor_asked_who_lives(self, run: str) -> None:
-        dead_as_listed = frozenset(RUNS) - self.live
+        dead_as_listed = frozenset(self.over)
         self.opens(run)
-        self.world.sweep(dead_as_listed - (self.inside - {run}))
+        self.world.sweep(dead_as_listed)
 
     @invariant()
-    def the_way_back_is_known(self) -> None:
+    def the_way_back_is_known_and_nobody_comes_back(self) -> None:
         self.world.check()
 
     @invariant()
@@ -207,12 +242,52 @@ class TwoRunsAndAJanitor(RuleBasedStateMachine):
         if self.inside:
             assert self.world.network_state == OPENED
 
+    def _ends(self, run: str) -> None:
+        self.inside.discard(run)
+        self.over.add(run)
+
     def teardown(self) -> None:
         self.world.check_settled()
 
 
-TwoRunsAndAJanitor.TestCase.settings = settings(max_examples=100, stateful_step_count=20, deadline=None)
-test_no_story_of_two_runs_and_a_janitor_leaves_an_account_open = TwoRunsAndAJanitor.TestCase
+RunsAndAJanitor.TestCase.settings = settings(max_examples=200, stateful_step_count=25, deadline=None)
+test_no_story_of_runs_and_a_janitor_leaves_an_account_open = RunsAndAJanitor.TestCase
+
+
+@pytest.mark.parametrize("ended_by", ["itself", "the janitor"])
+def test_an_activity_that_runs_after_its_run_was_wound_up_opens_nothing(ended_by: str) -> None:
+    world = World()
+    world.perform("open", "run1")
+    if ended_by == "itself":
+        world.perform("close", "run1")
+    else:
+        world.now += timedelta(minutes=3)
+        world.sweep(frozenset({"run1"}))
+
+    late = world.perform("open", "run1")
+
+    assert isinstance(late, Refusal)
+    assert late.reason is Reason.CLAIM_LOST
+    assert (world.network_state, world.ledger.owners) == (FOUND, ())
+
+
+def test_a_run_that_lost_its_databases_before_it_opened_opens_nothing() -> None:
+    world = World()
+    world.claims.drop(CLUSTER, holdings("run1").databases, "run1")
+
+    assert isinstance(world.perform("open", "run1"), Refusal)
+    assert (world.network_state, world.ledger) == (FOUND, Ledger())
+
+
+def test_runs_that_left_are_remembered_for_hours_and_not_for_ever() -> None:
+    ledger = Ledger()
+    for number in range(1_000):
+        ledger = leave(ledger, {f"run{number}"}, NOON + timedelta(seconds=number))
+    assert len(ledger.departed) == MAX_REMEMBERED
+    assert ledger.knows_the_end_of("run999")
+
+    later = leave(ledger, {"last"}, NOON + timedelta(days=1))
+    assert [gone.run_id for gone in later.departed] == ["last"]
 
 
 def test_the_first_in_writes_down_what_it_found_and_nobody_after_it() -> None:
@@ -226,14 +301,14 @@ def test_joining_and_leaving_twice_are_joining_and_leaving_once() -> None:
     once = join(Ledger(), "run1", found=FOUND, now=NOON)
 
     assert join(once, "run1", found=OPENED, now=NOON) == once
-    assert leave(leave(once, {"run1"}), {"run1"}) == leave(once, {"run1"})
+    assert leave(leave(once, {"run1"}, NOON), {"run1"}, NOON) == leave(once, {"run1"}, NOON)
 
 
 def test_only_the_last_one_out_restores() -> None:
     both = join(join(Ledger(), "run1", found=FOUND, now=NOON), "run2", found=OPENED, now=NOON)
 
-    assert leave(both, {"run1"}).to_restore is None
-    assert leave(both, {"run1", "run2"}).to_restore == FOUND
+    assert leave(both, {"run1"}, NOON).to_restore is None
+    assert leave(both, {"run1", "run2"}, NOON).to_restore == FOUND
 
 
 def test_an_account_that_was_open_is_left_open() -> None:
@@ -241,8 +316,8 @@ def test_an_account_that_was_open_is_left_open() -> None:
     query = AccountQuery(subscription_id=SUBSCRIPTION, name="x", resource_group=None, run_id="run1")
     world.ledger = join(Ledger(), "run1", found=OPENED, now=NOON)
 
-    assert close_access(query, accounts=world, ledgers=world) is True
-    assert (world.network_state, world.ledger) == (OPENED, Ledger())
+    assert close_access(query, accounts=world, ledgers=world, clock=world.clock) is True
+    assert (world.network_state, world.ledger.to_restore) == (OPENED, None)
 
 
 def test_a_run_that_comes_back_is_young_again() -> None:
