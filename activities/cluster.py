@@ -6,10 +6,19 @@ from shared.domain import progress
 from shared.domain.daemonset import PodRules, Rollout
 from shared.domain.events import Change, Event, line_of
 from shared.domain.model import Cluster, ClusterFacts, StagedDatabase
+from shared.domain.observing import NodeStanding
 from shared.domain.phases import Phase
 from shared.domain.progress import DatabaseProgress, Observation
 from shared.domain.refusals import Reason, Refusal
-from shared.domain.runs import ClusterLook, DatabaseLook, DatabaseQuery, Holdings, LookOrder, RolloutOrder
+from shared.domain.runs import (
+    ClusterLook,
+    DatabaseLook,
+    DatabaseQuery,
+    Holdings,
+    LookOrder,
+    Remains,
+    RolloutOrder,
+)
 from shared.domain.staging import judge_staging
 from shared.ports import Catalog, Claims, Clusters
 
@@ -65,6 +74,26 @@ def retire_daemonsets(holdings: Holdings, *, clusters: Clusters) -> int:
     return sum(
         clusters.remove(holdings.cluster, database, holdings.run_id) for database in holdings.databases
     )
+
+
+def keep_warm_nodes(order: LookOrder, *, clusters: Clusters) -> int:
+    """Leave pods on warm nodes only, or none at all; how many stay. Looking again finds the same nodes."""
+    return sum(_keep(order, seen, clusters) for seen in clusters.look(order).databases)
+
+
+def _keep(order: LookOrder, seen: DatabaseLook, clusters: Clusters) -> int:
+    warm = tuple(sorted(state.node for state in seen.states if state.standing is NodeStanding.READY))
+    if not warm:
+        clusters.remove(order.cluster, seen.database, order.run_id)
+        return 0
+    remains = Remains(
+        cluster=order.cluster,
+        database=seen.database,
+        run_id=order.run_id,
+        warm_nodes=warm,
+        left_out=len(seen.states) - len(warm),
+    )
+    return len(warm) if clusters.narrow(remains) else 0
 
 
 def _holds(order: RolloutOrder, claims: Claims) -> bool:

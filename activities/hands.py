@@ -8,7 +8,13 @@ import azure.durable_functions as df
 from activities.binding import bind
 from activities.catalog import describe_database, probe_access
 from activities.claims import release_claims
-from activities.cluster import apply_daemonset, observe_nodes, read_cluster, retire_daemonsets
+from activities.cluster import (
+    apply_daemonset,
+    keep_warm_nodes,
+    observe_nodes,
+    read_cluster,
+    retire_daemonsets,
+)
 from activities.endings import record_ending
 from activities.roles import grant_roles
 from activities.storage import close_access, inspect_access, open_access
@@ -34,6 +40,7 @@ def hands(world: World, clock: Callable[[], datetime]) -> df.Blueprint:
         rules=world.pod_rules,
     )
     bind(blueprint, observe_nodes, clusters=world.clusters, claims=world.claims)
+    bind(blueprint, keep_warm_nodes, clusters=world.clusters)
     bind(blueprint, retire_daemonsets, clusters=world.clusters)
     bind(blueprint, close_access, **account_book)
     bind(blueprint, release_claims, claims=world.claims)

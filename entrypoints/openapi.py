@@ -12,6 +12,7 @@ import azure.functions as func
 from entrypoints.answering import Answer
 from entrypoints.binding import bind_door
 from entrypoints.watching import MAX_NODES, MAX_PAGE
+from shared.domain.model import OnFailure
 from shared.domain.requests import DATABASE_PATTERN, MAX_DATABASES, MAX_MBPS, RULES
 
 Json = dict[str, object]
@@ -277,6 +278,7 @@ def _start() -> Json:
         | flags
         | {
             "max_mbps_per_node": {"type": ["integer", "null"], "minimum": 1, "maximum": MAX_MBPS},
+            "on_failure": {"enum": [*(choice.value for choice in OnFailure), "", None]},
         },
     }
 

@@ -35,8 +35,12 @@ class RunState:
 
     @property
     def left_warm_pods(self) -> bool:
-        """Whether it ended well, with pods that are to stay."""
-        return self.succeeded and (self.run is None or self.run.request.mode is not Mode.RELEASE)
+        """Whether it ended with pods that are to stay: on every node, or on those that are warm."""
+        if not isinstance(self.output, Mapping):
+            return False
+        whole = self.succeeded and not self.output.get("partial")
+        stays = whole or bool(self.output.get("nodes_kept"))
+        return stays and (self.run is None or self.run.request.mode is not Mode.RELEASE)
 
     @property
     def ended_from_outside(self) -> bool:

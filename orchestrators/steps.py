@@ -13,7 +13,7 @@ from typing import Any, NoReturn, TypeVar
 import azure.durable_functions as df
 
 from shared.domain.deadlines import deadline_after
-from shared.domain.judging import Ending, Outcome, Watch, failed, refused
+from shared.domain.judging import Ending, Watch, failed, keeps_warm_nodes, refused
 from shared.domain.model import (
     Account,
     ClusterFacts,
@@ -228,17 +228,21 @@ class Steps:
         """Wait on a durable timer; it may fire early, so nothing is concluded from it."""
         yield self._context.create_timer(self.now + pause)
 
-    def rest(self, ending: Ending) -> Verb[None]:
-        """Leave the pods as they should be for nodes that join later: warming, or not there at all."""
+    def rest(self, ending: Ending) -> Verb[Ending]:
+        """Leave the pods as they should be: warming nodes that join later, on warm nodes only, or none."""
         if not self.run.journal.began(Step.WARMING_UP):
-            return
-        if ending.outcome is not Outcome.SUCCEEDED or self.request.mode is Mode.RELEASE:
-            retired = yield from self._persist("retire_daemonsets", self._holdings())
-            self._pods_left = not retired
-        elif self.request.mode is Mode.VERIFY:
-            plan = replace(self._watching.plan, mode=Mode.WARM)
-            for order in self._rollouts(plan):
-                yield from self._persist("apply_daemonset", order)
+            return ending
+        if self.request.mode is not Mode.RELEASE and ending.is_whole:
+            yield from self._stop_verifying()
+            return ending
+        # Where some nodes failed, their pods would fail again for ever.
+        if self.run.watching and keeps_warm_nodes(self.request, ending):
+            kept = yield from self._persist("keep_warm_nodes", self._look_order())
+            self._pods_left = kept is None
+            return replace(ending, nodes_kept=kept or 0)
+        retired = yield from self._persist("retire_daemonsets", self._holdings())
+        self._pods_left = retired is None
+        return ending
 
     def close_access(self) -> Verb[None]:
         """Leave the account's ledger; the last one out restores what was before."""
@@ -257,6 +261,12 @@ class Steps:
         seconds = (self.now - began).total_seconds()
         yield from self._persist("record_ending", ended_run(self.run, self.run_id, ending, seconds))
         return output(self.run, ending)
+
+    def _stop_verifying(self) -> Verb[None]:
+        if self.request.mode is Mode.VERIFY:
+            plan = replace(self._watching.plan, mode=Mode.WARM)
+            for order in self._rollouts(plan):
+                yield from self._persist("apply_daemonset", order)
 
     def _look_order(self) -> LookOrder:
         watching = self._watching
@@ -321,14 +331,13 @@ class Steps:
                 return [decode(kind, answer) for answer in answers]
         raise AssertionError("the last round returns or ends the story")
 
-    def _persist(self, activity: str, value: object) -> Verb[bool]:
-        """Wind something up, or say that it is left over: the janitor finishes what even this cannot."""
+    def _persist(self, activity: str, value: object) -> Verb[Any]:
+        """Wind something up, or say that it is left over and give None: the janitor finishes that."""
         try:
-            yield self._context.call_activity_with_retry(activity, _PERSISTENT_RETRY, encode(value))
+            return (yield self._context.call_activity_with_retry(activity, _PERSISTENT_RETRY, encode(value)))
         except Exception as failure:  # noqa: BLE001 - SDK 1.x raises nothing sharper
             self.left_over += f"{activity} is left to the janitor: {_cause_of(failure)}. "
-            return False
-        return True
+            return None
 
 
 def _cause_of(failure: Exception) -> str:

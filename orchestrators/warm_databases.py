@@ -80,7 +80,7 @@ def wind_up(steps: Steps, ending: Ending) -> Verb[dict[str, object]]:
     """Leave nothing behind: no pod that crash-loops, no open account, no claim."""
     steps.end(Step.POLLING)
     steps.end(Step.WARMING_UP)
-    yield from steps.rest(ending)
+    ending = yield from steps.rest(ending)
     steps.begin(Step.DISABLE_STORAGE)
     yield from steps.close_access()
     yield from steps.release_claims()

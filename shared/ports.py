@@ -13,7 +13,7 @@ from shared.domain.daemonset import PodRules, Rollout
 from shared.domain.leases import AccountLedger, Ledger, NetworkState
 from shared.domain.model import Account, Cluster, ClusterFacts, Database, RoleGrant
 from shared.domain.refusals import Refusal
-from shared.domain.runs import AccountQuery, CatalogEntry, ClusterLook, LookOrder, Probe, RoleQuery
+from shared.domain.runs import AccountQuery, CatalogEntry, ClusterLook, LookOrder, Probe, Remains, RoleQuery
 from shared.domain.staging import Listing, Manifest
 from shared.domain.warmth import Sighting
 
@@ -42,6 +42,9 @@ class Clusters(Protocol):
 
     def look(self, order: LookOrder) -> ClusterLook:
         """Read every pod of these databases once, with the logs that are worth reading."""
+
+    def narrow(self, remains: Remains) -> bool:
+        """Leave pods on the nodes that are warm only; repeating it changes nothing. False: not this run's."""
 
     def remove(self, cluster: Cluster, database: Database, run_id: str | None) -> bool:
         """Delete the DaemonSet if it is of this run (of any run where None); False where none was there."""

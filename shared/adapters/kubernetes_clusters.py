@@ -5,7 +5,7 @@ and no running pod is deleted for it.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -16,10 +16,11 @@ from shared.adapters.errors import Fault, RefusedError, UnansweredError, calling
 from shared.adapters.kubernetes_look import KubernetesLook
 from shared.adapters.kubernetes_session import Ask, Json, KubernetesSessions, may_not_sign_in
 from shared.domain import looking, naming
-from shared.domain.daemonset import Rollout, config_map, daemon_set
+from shared.domain.daemonset import Rollout, config_map, daemon_set, is_narrowed, narrowing
+from shared.domain.foreign import mapping
 from shared.domain.model import Cluster, ClusterFacts, Database, KubeletIdentity, NodeSelection
 from shared.domain.refusals import Reason, Refusal
-from shared.domain.runs import ClusterLook, LookOrder
+from shared.domain.runs import ClusterLook, LookOrder, Remains
 from shared.domain.selecting import NodeRules, Selected, select_nodes
 from shared.domain.staging import Manifest
 from shared.ports import PassingError
@@ -29,7 +30,8 @@ _CONFIG_MAPS = f"/api/v1/namespaces/{naming.NAMESPACE}/configmaps"
 _DAEMON_SETS = f"/apis/apps/v1/namespaces/{naming.NAMESPACE}/daemonsets"
 _APPLY = {"Content-Type": "application/apply-patch+yaml"}
 _MERGE = {"Content-Type": "application/merge-patch+json"}
-_REMOVALS = 5  # a controller counts its pods between a read and a deletion now and then
+_STRATEGIC = {"Content-Type": "application/strategic-merge-patch+json"}
+_TRIES = 5  # a controller counts its pods between a read and a change now and then
 # Who says so in a 403 that no role would cure.
 _POLICY = re.compile(
     r"admission webhook|admissionpolic|podsecurity|hostpath|azurepolicy|denied the request", re.IGNORECASE
@@ -69,17 +71,38 @@ class KubernetesClusters:
         """See `kubernetes_look`."""
         return self._look.look(order)
 
+    def narrow(self, remains: Remains) -> bool:
+        """Patch its affinity; pods that are Ready stay, the controller takes the others away."""
+
+        def patch(path: str, found: Json) -> bool:
+            if is_narrowed(found):
+                return True  # what was left out then is written there
+            body = narrowing(remains.warm_nodes, remains.left_out)
+            return self._patch(remains.cluster, path, body, found)
+
+        return self._change_own(remains.cluster, remains.database, remains.run_id, patch)
+
     def remove(self, cluster: Cluster, database: Database, run_id: str | None) -> bool:
         """Delete the DaemonSet in the background; its ConfigMap, which it owns, goes with it."""
+
+        def delete(path: str, found: Json) -> bool:
+            return self._delete(cluster, path, _exactly(found))
+
+        return self._change_own(cluster, database, run_id, delete)
+
+    def _change_own(
+        self, cluster: Cluster, database: Database, run_id: str | None, change: Callable[[str, Json], bool]
+    ) -> bool:
+        """Change a DaemonSet of this run exactly as it was read, or read it again; False: there is none."""
         path = f"{_DAEMON_SETS}/{naming.daemonset_name(database)}"
-        with calling(f"removing {path}", lambda fault: _may_not(cluster, "delete", fault)):
-            for _ in range(_REMOVALS):
+        with calling(f"changing {path}", lambda fault: _may_not(cluster, "change", fault)):
+            for _ in range(_TRIES):
                 found = self._found(cluster, path)
                 if found is None or (run_id is not None and looking.run_of(found) != run_id):
                     return False
-                if self._delete(cluster, path, _exactly(found)):
+                if change(path, found):
                     return True
-        raise PassingError(f"{path} was changed by others {_REMOVALS} times in a row; try again")
+        raise PassingError(f"{path} was changed by others {_TRIES} times in a row; try again")
 
     def _facts(self, cluster: Cluster) -> ClusterFacts:
         with calling(f"reading cluster {cluster.name!r}", lambda fault: may_not_sign_in(cluster, fault)):
@@ -165,6 +188,18 @@ class KubernetesClusters:
                 raise
             return None
 
+    def _patch(self, cluster: Cluster, path: str, body: Json, found: Json) -> bool:
+        """Patch an object; False where it is not as it was read, or no more."""
+        metadata = {**mapping(body, "metadata"), **_version(found)}
+        ask = Ask(method="PATCH", path=path, body={**body, "metadata": metadata}, headers=_STRATEGIC)
+        try:
+            self._sessions.send(cluster, ask)
+        except ApiException as refused:
+            if refused.status not in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
+                raise
+            return False
+        return True
+
     def _delete(self, cluster: Cluster, path: str, options: Json | None = None) -> bool:
         """Delete an object; False where it has changed meanwhile. What is gone already is deleted."""
         try:
@@ -178,8 +213,11 @@ class KubernetesClusters:
 
 def _exactly(found: Json) -> Json:
     """Delete the object as it was read: another run may have written it anew meanwhile."""
-    version = {"uid": looking.uid_of(found), "resourceVersion": found["metadata"]["resourceVersion"]}
-    return {"propagationPolicy": "Background", "preconditions": version}
+    return {"propagationPolicy": "Background", "preconditions": _version(found)}
+
+
+def _version(found: Json) -> Json:
+    return {"uid": looking.uid_of(found), "resourceVersion": found["metadata"]["resourceVersion"]}
 
 
 def _power_state(found: Any) -> str:

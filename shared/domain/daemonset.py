@@ -6,12 +6,13 @@ mounted files, never as text inside a command.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from shared.domain import naming
-from shared.domain.model import Database, Engine, StagedDatabase, WarmupPlan
+from shared.domain.foreign import Json, mapping, text
+from shared.domain.model import Database, Engine, Mode, StagedDatabase, WarmupPlan
 
 Object = dict[str, object]
 
@@ -23,6 +24,7 @@ _SHORTEST_AGENT_SECONDS = 60
 _GRACE_SECONDS = 10  # the agent flushes its state within two
 _LARGE_POOL = 12  # nodes beyond which a start is spread: one account feeds about that many at full speed
 _JITTER_SECONDS = 20
+_NARROWED = "OnDelete"  # the strategy that only a narrowed DaemonSet has
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +82,8 @@ def daemon_set(rollout: Rollout, config_map_name: str, agent: Mapping[str, str])
             "name": naming.daemonset_name(rollout.staged.database),
             "namespace": naming.NAMESPACE,
             "labels": labels,
-            "annotations": _annotations(rollout),
+            # Always there, so that the next run's writing takes back what the last one's end wrote.
+            "annotations": {**_annotations(rollout), naming.LEFT_OUT_ANNOTATION: "0"},
         },
         "spec": {
             "selector": {"matchLabels": labels},
@@ -97,6 +100,31 @@ def daemon_set(rollout: Rollout, config_map_name: str, agent: Mapping[str, str])
             },
         },
     }
+
+
+def narrowing(nodes: Sequence[str], left_out: int) -> Object:
+    """A strategic merge patch: pods stay on nodes that are warm, and nowhere else.
+
+    `OnDelete` leaves Ready pods alone though their template changes. One that is made anew, since its node
+    was restarted, warms: a node that verified and lost its disk waits quietly for the next start.
+    """
+    named: list[Object] = [
+        {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node]}]}
+        for node in sorted(nodes)
+    ]
+    warms = {"name": naming.INIT_CONTAINER, "env": [{"name": "WARMUP_MODE", "value": Mode.WARM.value}]}
+    return {
+        "metadata": {"annotations": {naming.LEFT_OUT_ANNOTATION: str(left_out)}},
+        "spec": {
+            "updateStrategy": {"type": _NARROWED, "rollingUpdate": None},
+            "template": {"spec": {"affinity": _required(named), "initContainers": [warms]}},
+        },
+    }
+
+
+def is_narrowed(daemonset: Json) -> bool:
+    """Whether it was narrowed already since it was last applied."""
+    return text(mapping(mapping(daemonset, "spec"), "updateStrategy"), "type") == _NARROWED
 
 
 def _labels(database: Database) -> dict[str, str]:
@@ -153,8 +181,12 @@ def _affinity(rollout: Rollout) -> Object:
     if selection.excluded_pools:
         pools = list(selection.excluded_pools)
         rules.append({"key": "kubernetes.azure.com/agentpool", "operator": "NotIn", "values": pools})
-    terms = {"nodeSelectorTerms": [{"matchExpressions": rules}]}
-    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}
+    return _required([{"matchExpressions": rules}])
+
+
+def _required(terms: Sequence[Object]) -> Object:
+    required = {"nodeSelectorTerms": list(terms)}
+    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}
 
 
 def _toleration(taint: str) -> Object:

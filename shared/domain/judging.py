@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from shared.domain.causes import REMEDIES, Kind
+from shared.domain.model import Mode, OnFailure, WarmupRequest
 from shared.domain.progress import Blind, DatabaseProgress, Observation
 from shared.domain.refusals import Refusal
 
@@ -41,6 +42,12 @@ class Ending:
     error: str = ""
     partial: bool = False  # succeeded on fewer nodes than targeted, as was asked for
     would_open: tuple[str, ...] = ()  # accounts that a dry run left closed
+    nodes_kept: int = 0  # warm nodes whose pods were left though the run did not succeed on every node
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every node is warm."""
+        return self.outcome is Outcome.SUCCEEDED and not self.partial
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +70,13 @@ def judge(watch: Watch, seen: Observation | Blind) -> KeepWaiting | Ending:
     if not seen.settled or seen.total(lambda p: p.nodes_active):
         return _too_late(watch, seen) if over_time else KeepWaiting(pause=_pause(watch, seen))
     return _judge_settled(watch, seen)
+
+
+def keeps_warm_nodes(request: WarmupRequest, ending: Ending) -> bool:
+    """Whether the pods of nodes that are warm stay, where others are not."""
+    if request.mode is Mode.RELEASE:
+        return False
+    return ending.partial or request.on_failure is OnFailure.KEEP
 
 
 def failed(error: str) -> Ending:

@@ -1,5 +1,6 @@
 """What lists of Kubernetes objects say together: whose pods these are, what is missing, what to read next."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import cast
@@ -68,6 +69,12 @@ def nodes_in(table: Json) -> dict[str, bool]:
         for cells in rows
         if len(cells) > max(name, status)
     }
+
+
+def left_out_of(daemonset: Json) -> int:
+    """On how many nodes its run gave up; an annotation is text that anybody may write."""
+    told = text(mapping(mapping(daemonset, "metadata"), "annotations"), naming.LEFT_OUT_ANNOTATION)
+    return int(told) if re.fullmatch(r"[0-9]{1,5}", told) else 0
 
 
 def refused_creation(daemonset: Json, events: Iterable[Json], since: datetime) -> str:

@@ -52,6 +52,13 @@ class Mode(StrEnum):
     RELEASE = "release"  # remove exactly its files
 
 
+class OnFailure(StrEnum):
+    """What becomes of the pods when a run fails or is cancelled."""
+
+    REMOVE = "remove"
+    KEEP = "keep"  # those of nodes that are warm stay Ready; the others go
+
+
 class Engine(StrEnum):
     """What copies the bytes on a node."""
 
@@ -83,6 +90,7 @@ class WarmupRequest:
     max_mbps_per_node: int | None
     deadline_minutes: int | None  # the operator's setting; None: sized from the bytes
     requested_by: str  # an object id, never a name or a token
+    on_failure: OnFailure = OnFailure.REMOVE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

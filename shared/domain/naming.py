@@ -17,6 +17,7 @@ DATABASE_ANNOTATION = "elastic-blast-warmup/database"
 GENERATION_ANNOTATION = "elastic-blast-warmup/generation"
 SOURCE_VERSION_ANNOTATION = "elastic-blast-warmup/source-version"
 MOLECULE_ANNOTATION = "elastic-blast-warmup/molecule"
+LEFT_OUT_ANNOTATION = "elastic-blast-warmup/left-out"  # how many nodes a run that failed took its pods off
 CLAIMS_FOLDER = "claims/"
 
 # A DaemonSet's pods carry its name in a label with a 10-character hash behind it: 63 in all.

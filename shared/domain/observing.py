@@ -98,6 +98,13 @@ def missing_pods(count: int, since: datetime, look: Look, refused: str = "") -> 
     return (state,) * max(0, count)
 
 
+def left_out(count: int) -> tuple[NodeState, ...]:
+    """Nodes that a run took its pods off when it ended, since they were not warm."""
+    message = "its run ended before the node was warm, and took its pod away"
+    cause = cause_of(Kind.POD_MISSING, message, _UNNAMED, remedy="start again")
+    return (_nowhere(NodeStanding.FAILED, cause),) * count
+
+
 def daemonset_gone() -> NodeState:
     """What stands for all nodes of a DaemonSet that somebody deleted."""
     message = "the DaemonSet was deleted while its run watched it"

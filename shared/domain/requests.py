@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from shared.domain.model import Cluster, Database, Mode, Registry, WarmupRequest
+from shared.domain.model import Cluster, Database, Mode, OnFailure, Registry, WarmupRequest
 from shared.domain.runs import AccountQuery
 
 MAX_DATABASES = 16  # one run watches them together; more is a catalogue, not a click
@@ -85,6 +85,7 @@ def parse_request(fields: object, *, defaults: RequestDefaults, requested_by: st
         max_mbps_per_node=_mbps(body),
         deadline_minutes=defaults.deadline_minutes,
         requested_by=requested_by,
+        on_failure=_on_failure(body),
     )
 
 
@@ -182,6 +183,15 @@ def _flag(body: Mapping[str, object], key: str) -> bool:
     if not isinstance(value, bool):
         raise BadRequestError(f"{key} must be true or false")
     return value
+
+
+def _on_failure(body: Mapping[str, object]) -> OnFailure:
+    value = body.get("on_failure")
+    if value in (None, ""):
+        return OnFailure.REMOVE
+    if not isinstance(value, str) or value not in set(OnFailure):
+        raise BadRequestError(f"on_failure must be one of {', '.join(OnFailure)}")
+    return OnFailure(value)
 
 
 def _mbps(body: Mapping[str, object]) -> int | None:

@@ -134,6 +134,17 @@ class Holdings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Remains:
+    """What is left of a run's DaemonSet when not every node became warm."""
+
+    cluster: Cluster
+    database: Database
+    run_id: str
+    warm_nodes: tuple[str, ...]  # by name, at least one
+    left_out: int  # how many others there were
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OpeningOrder:
     """Open the account for a run, as long as the run holds its databases."""
 

@@ -70,6 +70,8 @@ def output(run: Run, ending: Ending) -> Json:
         result["error"] = ending.error[:MAX_OUTPUT_ERROR]
     if ending.partial:
         result["partial"] = True
+    if ending.nodes_kept:
+        result["nodes_kept"] = ending.nodes_kept
     return result | _look(run.watching, _DETAILS[1]) | _plan(run.watching) | _intended(run, ending)
 
 

@@ -13,7 +13,7 @@ from shared.domain import looking, naming
 from shared.domain.causes import Cause
 from shared.domain.foreign import Json, mapping, moment, number, objects, text
 from shared.domain.model import Database
-from shared.domain.observing import Look, NodeStanding, NodeState, missing_pods, read_pod
+from shared.domain.observing import Look, NodeStanding, NodeState, left_out, missing_pods, read_pod
 from shared.domain.progress import causes_of
 from shared.domain.requests import BadRequestError, parse_database
 
@@ -212,7 +212,8 @@ def _states(daemon_set: Json, sight: Sighting, now: datetime) -> tuple[NodeState
     look = Look(run_id=looking.run_of(daemon_set), now=now, unready=silent)
     states = tuple(read_pod(pod, look) for pod in looking.pods_of(daemon_set, sight.pods, sight.nodes))
     born = moment(text(mapping(daemon_set, "metadata"), "creationTimestamp")) or now
-    return (*states, *missing_pods(looking.wanted_pods(daemon_set) - len(states), born, look))
+    missing = missing_pods(looking.wanted_pods(daemon_set) - len(states), born, look)
+    return (*states, *missing, *left_out(looking.left_out_of(daemon_set)))
 
 
 def _with_states(row: DatabaseWarmth, states: tuple[NodeState, ...], *, settled: bool) -> DatabaseWarmth:

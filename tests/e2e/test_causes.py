@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from testkit.fate import ACCOUNT
 from testkit.stack import DATABASE, LARGE_DATABASE, LaptopStack, causes
+from testkit.waiting import wait_until
 
 from local import evidence
 from local.staging import CONTAINER
@@ -59,6 +60,31 @@ def test_an_image_that_cannot_be_pulled_is_named_within_one_look(stack: LaptopSt
     assert "AcrPull" in cause["remedy"]
     assert cause["count"] == 3
     assert ended["output"]["status"] == "cancelled"
+
+
+def test_nodes_that_are_warm_stay_ready_where_that_was_asked_for(stack: LaptopStack) -> None:
+    bad, *good = stack.up.wiring.node_names
+    stack.empty_nodes()
+    with stack.fate.full_disk(bad, megabytes=3):
+        output = stack.warm(DATABASE, on_failure="keep")["output"]
+        wait_until(lambda: nodes_with_pods(stack) == set(good))
+
+    assert (output["status"], output["nodes_kept"]) == ("failed", 2)
+    assert stack.network()["public_access"] == "Disabled"
+    (card,) = [each for each in stack.dashboard.warmth()["databases"] if each["name"] == DATABASE]
+    assert (card["status"], card["nodes_ready"], card["nodes_failed"], card["total_jobs"]) == (
+        "Failed",
+        2,
+        1,
+        3,
+    )
+
+    again = stack.warm(DATABASE)["output"]
+    assert (again["status"], again["nodes_ready"]) == ("succeeded", 3)
+
+
+def nodes_with_pods(stack: LaptopStack) -> set[str]:
+    return {pod["spec"]["nodeName"] for pod in stack.fate.pods()}
 
 
 def test_a_full_disk_fails_its_own_node_and_no_other(stack: LaptopStack) -> None:

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from testkit import builders as a
 from testkit.telling import RUN_ID, Story
-from testkit.world import FOUND, World
+from testkit.world import FOUND, NODES, World
 
 from shared.domain.claims import Claimed, Conflict, HeldBy
 from shared.domain.leases import Ledger
-from shared.domain.model import Database, Mode
+from shared.domain.model import Database, Mode, OnFailure
 
 # What a dead host had in flight becomes visible to another one after this long, at the backend's default.
 VISIBLE_AGAIN = timedelta(minutes=5)
@@ -29,6 +29,7 @@ class Plot:
 
     ends: str = "succeeded"
     leaves: Mode | None = Mode.WARM  # what its DaemonSets do in the end; None: there are none
+    leaves_on: tuple[str, ...] = NODES  # where those have pods
     asked: dict[str, Any] = field(default_factory=dict)
     broken: frozenset[str] = frozenset()
     cancelled: bool = False
@@ -48,6 +49,15 @@ class Plot:
 PLOTS = {
     "success": Plot(),
     "failed node": Plot(ends="failed", leaves=None, broken=frozenset({"node2"})),
+    "failed node, the others kept": Plot(
+        ends="failed",
+        leaves_on=("node0", "node1"),
+        asked={"on_failure": OnFailure.KEEP},
+        broken=frozenset({"node2"}),
+    ),
+    "partly warm": Plot(
+        leaves_on=("node0", "node1"), asked={"allow_partial": True}, broken=frozenset({"node2"})
+    ),
     "cancelled": Plot(ends="cancelled", leaves=None, cancelled=True),
     "two databases": Plot(asked={"databases": TWO_DATABASES}),
     "verify": Plot(asked={"mode": Mode.VERIFY}),
@@ -79,8 +89,8 @@ def check_end(world: World, story: Story, plot: Plot) -> None:
     check(world, story)
     assert story.output["status"] == plot.ends
     check_nothing_is_held(world, plot)
-    modes = {there.mode for there in world.clusters.daemon_sets.values()}
-    assert modes == ({plot.leaves} if plot.leaves else set())
+    left = {(there.mode, there.nodes) for there in world.clusters.daemon_sets.values()}
+    assert left == ({(plot.leaves, plot.leaves_on)} if plot.leaves else set())
 
 
 def check_nothing_is_held(world: World, plot: Plot) -> None:
@@ -198,8 +208,9 @@ def test_pods_that_a_run_could_not_take_away_are_taken_away_by_the_janitor(
     check_nothing_is_held(world, plot)
 
 
-def test_warm_pods_stay_when_only_their_claim_was_left_behind(tmp_path: Path) -> None:
-    world, story = PLOTS["success"].begin(tmp_path)
+@pytest.mark.parametrize("plot", ["success", "failed node, the others kept"])
+def test_warm_pods_stay_when_only_their_claim_was_left_behind(plot: str, tmp_path: Path) -> None:
+    world, story = PLOTS[plot].begin(tmp_path)
     claim = world.claims.read(a.CLUSTER, a.DATABASE)
     story.tell_on()
     assert claim is not None

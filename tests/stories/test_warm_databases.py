@@ -12,7 +12,7 @@ from testkit.telling import NOON, tell
 from orchestrators.steps import LOOKS_PER_HISTORY
 from shared.domain.causes import Kind
 from shared.domain.leases import NetworkState
-from shared.domain.model import Mode
+from shared.domain.model import Mode, OnFailure
 from shared.domain.observing import NodeStanding
 from shared.domain.progress import Observation
 from shared.domain.refusals import Reason, Refusal
@@ -39,6 +39,7 @@ def answers(*looks: Observation, **changes: Any) -> dict[str, Any]:
         "grant_roles": (),
         "apply_daemonset": None,
         "observe_nodes": in_turn(looks or (ALL_READY,)),
+        "keep_warm_nodes": 2,
         "retire_daemonsets": 1,
         "close_access": True,
         "release_claims": True,
@@ -112,6 +113,31 @@ def test_partial_success_is_labelled_and_only_where_asked_for() -> None:
     told = tell(a.run(allow_partial=True), answers(look))
 
     assert (told.output["status"], told.output["partial"]) == ("succeeded", True)
+    assert told.called[-4] == "keep_warm_nodes"  # the pod of the failed node would fail for ever
+    assert told.output["nodes_kept"] == 2
+
+
+@pytest.mark.parametrize("cancelled_by", [None, "user-oid"])
+def test_what_is_warm_stays_where_that_was_asked_for(cancelled_by: str | None) -> None:
+    look = a.seen(a.state("node0"), a.state("node1"), a.broken("node2"), cancelled_by=cancelled_by)
+    told = tell(a.run(on_failure=OnFailure.KEEP), answers(look))
+
+    assert told.output["status"] == ("cancelled" if cancelled_by else "failed")
+    assert told.output["nodes_kept"] == 2
+    assert told.called[-4:] == ["keep_warm_nodes", "close_access", "release_claims", "record_ending"]
+
+
+def test_a_rollout_that_was_refused_keeps_nothing() -> None:
+    told = tell(a.run(on_failure=OnFailure.KEEP), answers(apply_daemonset=REFUSAL))
+
+    assert "retire_daemonsets" in told.called
+    assert "keep_warm_nodes" not in told.called
+
+
+def test_a_release_keeps_nothing() -> None:
+    kept = a.run(on_failure=OnFailure.KEEP, mode=Mode.RELEASE)
+
+    assert "retire_daemonsets" in tell(kept, answers(a.seen(a.state("node0"), a.broken("node1")))).called
 
 
 def test_nodes_with_different_bytes_fail_the_run() -> None:

@@ -30,6 +30,7 @@ from shared.domain.runs import (
     DatabaseLook,
     LookOrder,
     Probe,
+    Remains,
     RoleQuery,
 )
 from shared.domain.staging import Listing, Manifest, StagedBlob
@@ -245,6 +246,10 @@ class MemoryClusters:
             ),
             logs=(),
         )
+
+    def narrow(self, remains: Remains) -> bool:
+        self._stage.note("narrowed", database=remains.database.name, to=remains.warm_nodes)
+        return True
 
     def remove(self, cluster: Cluster, database: Database, run_id: str | None) -> bool:
         self._stage.note("removed", cluster=cluster.name, database=database.name, run_id=run_id)

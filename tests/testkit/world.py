@@ -31,7 +31,7 @@ from shared.domain.leases import AccountLedger, Ledger, NetworkState
 from shared.domain.model import Account, Cluster, ClusterFacts, Database, Engine, Mode, WarmupRequest
 from shared.domain.observing import NodeState, daemonset_gone
 from shared.domain.refusals import Refusal
-from shared.domain.runs import AccountQuery, ClusterLook, DatabaseLook, LookOrder, Probe
+from shared.domain.runs import AccountQuery, ClusterLook, DatabaseLook, LookOrder, Probe, Remains
 from shared.domain.staging import Listing, Manifest
 from shared.ports import Callers, LedgerPage, PassingError
 
@@ -137,6 +137,7 @@ class Rolled:
     run_id: str
     mode: Mode
     since: datetime
+    nodes: tuple[str, ...] = NODES  # on which it has pods
 
 
 @dataclass
@@ -168,6 +169,14 @@ class Clusters:
         )
         return ClusterLook(databases=looks, logs=())
 
+    def narrow(self, remains: Remains) -> bool:
+        there = self.daemon_sets.get(remains.database.name)
+        if there is None or there.run_id != remains.run_id:
+            return False
+        narrowed = replace(there, nodes=remains.warm_nodes, mode=Mode.WARM)
+        self.daemon_sets[remains.database.name] = narrowed
+        return True
+
     def remove(self, cluster: Cluster, database: Database, run_id: str | None) -> bool:
         if self.silent:
             raise PassingError(f"{cluster.name} does not answer")
@@ -181,7 +190,7 @@ class Clusters:
         there = self.daemon_sets.get(database.name)
         if there is None:
             return (daemonset_gone(),)
-        return tuple(self._state(node, there, order) for node in NODES)
+        return tuple(self._state(node, there, order) for node in there.nodes)
 
     def _state(self, node: str, there: Rolled, order: LookOrder) -> NodeState:
         age = self.clock.now - there.since

@@ -13,6 +13,7 @@ from testkit.cluster import Cluster as LaptopCluster
 from shared.adapters.azure_clients import AzureClients
 from shared.adapters.kubernetes_clusters import KubernetesClusters
 from shared.adapters.kubernetes_session import Ask, Json, KubernetesSessions
+from shared.domain import naming
 from shared.domain.causes import Kind
 from shared.domain.daemonset import PodRules, Rollout
 from shared.domain.model import (
@@ -28,7 +29,7 @@ from shared.domain.model import (
 )
 from shared.domain.observing import NodeStanding, NodeState
 from shared.domain.refusals import Reason, Refusal
-from shared.domain.runs import ClusterLook, LookOrder
+from shared.domain.runs import ClusterLook, LookOrder, Remains
 from shared.domain.selecting import NodeRules
 from shared.domain.staging import Manifest
 from shared.ports import PassingError
@@ -38,6 +39,7 @@ pytestmark = pytest.mark.usefixtures("laptop_cluster")
 CLUSTER = Cluster(subscription_id=SUBSCRIPTION, resource_group="rg-blast", name="blast_aks-1")
 RULES = NodeRules(labels=(("workload", "blast"),), tolerated_taints=("workload=blast:NoSchedule",))
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
+DAEMON_SETS = "/apis/apps/v1/namespaces/default/daemonsets"
 PATIENCE_SECONDS = 20
 # In the place of the agent: it plays what the manifest's source version says.
 AGENT = """
@@ -172,6 +174,10 @@ def causes(seen: ClusterLook) -> set[Kind]:
 def listed(sessions: KubernetesSessions, play: Play) -> list[Json]:
     found = sessions.items(CLUSTER, CONFIG_MAPS)
     return [each for each in found if each["metadata"]["name"].startswith(f"warmup-{play.name}-")]
+
+
+def daemon_set(sessions: KubernetesSessions, play: Play) -> Json:
+    return sessions.read(CLUSTER, Ask(path=f"{DAEMON_SETS}/{naming.daemonset_name(play.database)}"))
 
 
 def test_a_running_cluster_tells_its_identity_and_its_nodes(clusters: KubernetesClusters) -> None:
@@ -361,6 +367,45 @@ def test_only_the_run_that_wrote_it_removes_a_daemonset(play: Play) -> None:
     assert not play.clusters.remove(CLUSTER, play.database, "run-2")
     assert play.clusters.remove(CLUSTER, play.database, "run-1")
     assert not play.clusters.remove(CLUSTER, play.database, "run-1")
+
+
+def test_narrowed_to_warm_nodes_their_pods_stay_and_the_others_go(
+    play: Play, sessions: KubernetesSessions
+) -> None:
+    play.begin("succeeds")
+    seen = play.until(all_ready)
+    warm, other = states(seen)[:2], states(seen)[2]
+    remains = Remains(
+        cluster=CLUSTER,
+        database=play.database,
+        run_id="run-1",
+        warm_nodes=tuple(state.node for state in warm),
+        left_out=1,
+    )
+
+    assert not play.clusters.narrow(replace(remains, run_id="run-2"))
+    assert play.clusters.narrow(remains)
+    assert play.clusters.narrow(replace(remains, left_out=0))  # again, when it sees the warm ones only
+    after = play.until(lambda look: len(states(look)) == len(warm))
+
+    assert {state.pod_uid for state in states(after)} == {state.pod_uid for state in warm}
+    assert other.node not in {state.node for state in states(after)}
+    found = daemon_set(sessions, play)
+    assert found["metadata"]["annotations"][naming.LEFT_OUT_ANNOTATION] == "1"
+
+
+def test_the_next_run_is_on_every_node_again(play: Play, sessions: KubernetesSessions) -> None:
+    play.begin("succeeds")
+    warm = states(play.until(all_ready))[0].node
+    remains = Remains(cluster=CLUSTER, database=play.database, run_id="run-1", warm_nodes=(warm,), left_out=2)
+    play.clusters.narrow(remains)
+
+    play.begin("succeeds", "run-2")
+
+    assert len(states(play.until(all_ready, "run-2"))) == 3
+    found = daemon_set(sessions, play)
+    assert found["metadata"]["annotations"][naming.LEFT_OUT_ANNOTATION] == "0"
+    assert found["spec"]["updateStrategy"]["type"] == "RollingUpdate"
 
 
 def test_the_configmap_goes_with_its_daemonset(play: Play, sessions: KubernetesSessions) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from testkit import builders as a
 
 from shared.domain import naming
-from shared.domain.daemonset import PodRules, Rollout, config_map, daemon_set
+from shared.domain.daemonset import PodRules, Rollout, config_map, daemon_set, is_narrowed, narrowing
 from shared.domain.model import Database, Engine, Mode, NodeSelection, WarmupPlan
 from shared.domain.planning import Grounds, plan_warmup
 from shared.domain.staging import MAX_MANIFEST_BYTES
@@ -264,3 +264,22 @@ def test_the_run_and_the_generation_are_written_where_a_look_finds_them() -> Non
     for metadata in (warmup["metadata"], warmup["spec"]["template"]["metadata"]):
         assert metadata["annotations"][naming.RUN_ANNOTATION] == "0123456789abcdef0123456789abcdef"
         assert metadata["annotations"][naming.GENERATION_ANNOTATION] == a.STAGED.generation
+
+
+def test_narrowed_to_warm_nodes_it_names_them_and_leaves_their_pods_alone() -> None:
+    patch: Any = narrowing(("node1", "node0"), left_out=1)
+
+    affinity = patch["spec"]["template"]["spec"]["affinity"]["nodeAffinity"]
+    terms = affinity["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+    # Kubernetes takes one name a term; terms are alternatives.
+    assert [field["values"] for term in terms for field in term["matchFields"]] == [["node0"], ["node1"]]
+    assert patch["spec"]["updateStrategy"] == {"type": "OnDelete", "rollingUpdate": None}
+    assert patch["metadata"]["annotations"] == {naming.LEFT_OUT_ANNOTATION: "1"}
+
+
+def test_only_what_was_narrowed_is_taken_for_narrowed() -> None:
+    _, warmup = objects(rollout())
+
+    assert not is_narrowed(warmup)
+    assert is_narrowed({"spec": narrowing(("node0",), 1)["spec"]})
+    assert warmup["metadata"]["annotations"][naming.LEFT_OUT_ANNOTATION] == "0"

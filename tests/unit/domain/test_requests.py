@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from testkit.builders import SUBSCRIPTION
 
-from shared.domain.model import Database, Mode, Registry, WarmupRequest
+from shared.domain.model import Database, Mode, OnFailure, Registry, WarmupRequest
 from shared.domain.requests import (
     BadRequestError,
     RequestDefaults,
@@ -316,3 +316,15 @@ def test_a_query_number_is_plain_digits_up_to_its_limit(text: str) -> None:
 
 def test_a_query_number_left_out_is_the_default() -> None:
     assert (parse_whole({}, "offset", 3, 10), parse_whole({"offset": "7"}, "offset", 3, 10)) == (3, 7)
+
+
+@pytest.mark.parametrize("value", [None, "", "remove"])
+def test_pods_of_a_failed_run_are_removed_unless_asked_otherwise(value: object) -> None:
+    assert parse(body(on_failure=value)).on_failure is OnFailure.REMOVE
+    assert parse(body(on_failure="keep")).on_failure is OnFailure.KEEP
+
+
+@pytest.mark.parametrize("value", ["KEEP", "delete", True, 1, ["keep"]])
+def test_any_other_wish_for_a_failed_run_is_refused(value: object) -> None:
+    with pytest.raises(BadRequestError, match="on_failure must be one of remove, keep"):
+        parse(body(on_failure=value))

@@ -281,3 +281,24 @@ def test_a_place_that_a_cluster_names_is_parsed_like_a_strangers() -> None:
 
 def env(endpoint: str) -> dict[str, str]:
     return {"name": "WARMUP_BLOB_ENDPOINT", "value": endpoint}
+
+
+def test_nodes_that_a_failed_run_left_out_keep_the_database_from_being_ready() -> None:
+    narrowed = daemon_set(2, 4, **{"elastic-blast-warmup/left-out": "1"})
+    sight = replace(NOTHING, daemon_sets=(narrowed,), pods=(pod("n0"), pod("n1")))
+    (row,) = warmth_of(sight, NOW).databases
+
+    assert row.standing is Standing.FAILED
+    assert (row.nodes_ready, row.nodes_failed, row.nodes_total) == (2, 1, 3)
+    assert row.causes[0].remedy == "start again"
+
+
+@pytest.mark.parametrize("told", ["", "-1", "many", "9" * 30])
+def test_a_count_of_left_out_nodes_that_is_none_counts_for_nothing(told: str) -> None:
+    sight = replace(
+        NOTHING,
+        daemon_sets=(daemon_set(1, 4, **{"elastic-blast-warmup/left-out": told}),),
+        pods=(pod("n0"),),
+    )
+
+    assert warmth_of(sight, NOW).databases[0].standing is Standing.READY
