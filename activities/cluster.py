@@ -1,6 +1,7 @@
 """Hands on the cluster: read it, roll out, look, take away."""
 
 import logging
+from dataclasses import replace
 
 from shared.domain import progress
 from shared.domain.daemonset import PodRules, Rollout
@@ -117,7 +118,7 @@ def _rolled_out(order: RolloutOrder) -> Event:
 def _summed_up(order: LookOrder, look: ClusterLook, cancelled_by: str | None) -> Observation:
     sizes = {staged.database: staged.bytes for staged in order.databases}
     states = [state for seen in look.databases for state in seen.states]
-    glances = [progress.glance(seen.database, seen.states) for seen in look.databases]
+    glances = [progress.glance(seen.database, seen.states, order.now) for seen in look.databases]
     return Observation(
         at=order.now,
         cancelled_by=cancelled_by,
@@ -129,7 +130,8 @@ def _summed_up(order: LookOrder, look: ClusterLook, cancelled_by: str | None) ->
 
 
 def _progress(seen: DatabaseLook, bytes_per_node: int) -> DatabaseProgress:
-    return progress.sum_up(seen.database, seen.states, settled=seen.settled, bytes_per_node=bytes_per_node)
+    summed = progress.sum_up(seen.database, seen.states, settled=seen.settled, bytes_per_node=bytes_per_node)
+    return replace(summed, missing_since=seen.missing_since)
 
 
 def _claim_lost(order: RolloutOrder) -> Refusal:

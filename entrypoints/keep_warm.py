@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import azure.durable_functions as df
 import azure.functions as func
@@ -29,21 +29,29 @@ from shared.domain.warmth import warmth_of
 from shared.ports import Accounts, Catalog, Claims, FinalError, Monitor, PassingError
 
 EVERY_TWO_MINUTES = "30 */2 * * * *"  # on the half minute: the janitor has the full one
+UNWATCHED = GRACE + timedelta(minutes=2)  # longer than that, and another instance made the rounds
 _FAULTS = (PassingError, FinalError)
 _logger = logging.getLogger("warmup.keeper")
 
 
 class Patience:
-    """Since when what has been amiss; known to this process only."""
+    """Since when what has been amiss; known to this process only, and only while it keeps watching."""
 
     def __init__(self) -> None:
         """Know of nothing."""
         self._since: dict[tuple[Cluster, Database], datetime] = {}
+        self._watched: dict[Cluster, datetime] = {}
 
     def lasted(self, cluster: Cluster, lacks: Mapping[Database, str], now: datetime) -> tuple[Database, ...]:
-        """Note what is amiss now, and give what has been so for the grace."""
+        """Note what is amiss now, and give what has been so for the grace.
+
+        The timer may have gone round on another instance of the app meanwhile: then the grace begins anew.
+        """
+        if now - self._watched.get(cluster, now) > UNWATCHED:
+            self.forget(cluster)
         ours = {database: self._since.get((cluster, database), now) for database in lacks}
         self.forget(cluster)
+        self._watched[cluster] = now
         self._since |= {(cluster, database): since for database, since in ours.items()}
         return tuple(database for database, since in ours.items() if now - since >= GRACE)
 

@@ -1,6 +1,5 @@
 """The doors through which a run is watched: its status in two shapes, its nodes, all runs in flight."""
 
-import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,7 +26,6 @@ _LOOK_BUDGET_SECONDS = 10.0
 _PAGE = 100
 MAX_PAGE = 500
 MAX_NODES = 100_000  # databases times nodes; AKS ends at 5,000 nodes
-_LOOK_EVERY_SECONDS = 5
 
 
 @dataclass(slots=True, kw_only=True)
@@ -154,7 +152,6 @@ def _order(state: RunState, run: Run, now: datetime) -> LookOrder:
         databases=staged or tuple(_unplanned(database) for database in run.request.databases),
         run_id=state.run_id,
         applied_at=run.started_at or state.created_at,
-        look=int(time.monotonic()) // _LOOK_EVERY_SECONDS,
         now=now,
     )
 

@@ -39,6 +39,7 @@ from shared.domain.runs import (
     RolloutOrder,
     Run,
     Watching,
+    missing_in,
 )
 from shared.domain.status import custom_status, ended_run, output
 from shared.wire import decode, encode
@@ -275,8 +276,8 @@ class Steps:
             databases=watching.plan.databases,
             run_id=self.run_id,
             applied_at=self.run.journal.record(Step.WARMING_UP).started_at or self.now,
-            look=watching.looks,
             now=self.now,
+            missing=missing_in(watching.last),
         )
 
     def _note(self, watching: Watching) -> None:

@@ -6,12 +6,17 @@ that the others keep what they reported last.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
+from http import HTTPStatus
+
+from kubernetes.client.exceptions import ApiException
 
 from shared.adapters.errors import Fault, calling
 from shared.adapters.kubernetes_logs import KubernetesLogs, node_log, reports_in
 from shared.adapters.kubernetes_session import Ask, Json, KubernetesSessions
 from shared.adapters.remembering import Memories, Memory
 from shared.domain import looking, naming
+from shared.domain.foreign import mapping
 from shared.domain.model import Cluster, Database
 from shared.domain.observing import Look, NodeState, daemonset_gone, missing_pods, read_pod
 from shared.domain.progress import NodeLog
@@ -21,6 +26,7 @@ from shared.domain.sanitising import last_lines
 
 _OURS = (("labelSelector", naming.SELECTOR),)
 _EVENTS = f"/api/v1/namespaces/{naming.NAMESPACE}/events"
+_ONE_BY_ONE = 16  # nodes asked for by name; of more, all are listed
 _AS_TABLE = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"}
 
 
@@ -38,7 +44,7 @@ class _Scene:
 
 
 class KubernetesLook:
-    """Looks at clusters, and remembers a little from one look to the next."""
+    """Looks at clusters; what it remembers spares reading, and decides nothing."""
 
     def __init__(self, sessions: KubernetesSessions) -> None:
         """Keep the way to the clusters."""
@@ -50,12 +56,19 @@ class KubernetesLook:
         """List, read the logs that are worth it, and say what is known of every node."""
         with calling(f"looking at {order.cluster.name!r}", lambda fault: _may_not(order.cluster, fault)):
             scene = self._with_events(self._listed(order))
-            logs = self._logs.last_words(order.cluster, looking.busy_in_turn(_states(scene), order.look))
-            scene.memory.reports |= reports_in(logs)
+            logs = self._read_in_turn(scene)
             databases = _databases(scene)
             failing = looking.failing_with_logs(_states(scene))
             told = self._logs.of_failures(order.cluster, failing)
         return ClusterLook(databases=databases, logs=(*told, *_one_busy(_states(scene), logs)))
+
+    def _read_in_turn(self, scene: _Scene) -> dict[str, str]:
+        """What some of the busy nodes say now; what they report is remembered for the looks after this."""
+        chosen = looking.busy_in_turn(_states(scene), scene.memory.asked)
+        logs = self._logs.last_words(scene.order.cluster, chosen)
+        scene.memory.asked |= {state.pod_uid: scene.order.now for state in chosen}
+        scene.memory.reports |= reports_in(logs)
+        return logs
 
     def _listed(self, order: LookOrder) -> _Scene:
         cluster, memory = order.cluster, self._memories.of(order.cluster, order.run_id)
@@ -66,7 +79,7 @@ class KubernetesLook:
         table = self._sessions.read(cluster, Ask(path="/api/v1/nodes", headers=_AS_TABLE))
         nodes = looking.nodes_in(table)
         memory.forget_all_but(looking.uid_of(pod) for pod in pods)
-        silent = memory.since("unready", (name for name, ready in nodes.items() if not ready), order.now)
+        silent = looking.unready_since(self._unready(cluster, nodes, pods), order.now)
         return _Scene(
             order=order,
             memory=memory,
@@ -75,6 +88,22 @@ class KubernetesLook:
             pods=pods,
             nodes=nodes,
         )
+
+    def _unready(self, cluster: Cluster, nodes: Mapping[str, bool], pods: Sequence[Json]) -> list[Json]:
+        """The nodes under our pods that are not Ready: only they themselves say since when."""
+        under = {str(mapping(pod, "spec").get("nodeName")) for pod in pods}
+        names = sorted(name for name, ready in nodes.items() if not ready and name in under)
+        if len(names) > _ONE_BY_ONE:
+            return self._sessions.items(cluster, "/api/v1/nodes")
+        return [node for name in names for node in self._node(cluster, name)]
+
+    def _node(self, cluster: Cluster, name: str) -> list[Json]:
+        try:
+            return [self._sessions.read(cluster, Ask(path=f"/api/v1/nodes/{name}"))]
+        except ApiException as refused:
+            if refused.status != HTTPStatus.NOT_FOUND:
+                raise
+            return []  # it has left meanwhile
 
     def _with_events(self, scene: _Scene) -> _Scene:
         """Events tell what neither pods nor DaemonSets do; they are read only when something is amiss."""
@@ -107,13 +136,19 @@ def _database(scene: _Scene, database: Database) -> DatabaseLook:
     pods = looking.pods_of(daemonset, scene.pods, scene.nodes)
     states = tuple(read_pod(pod, scene.look, scene.memory.reports.get(looking.uid_of(pod))) for pod in pods)
     missing = max(0, looking.wanted_pods(daemonset) - len(states))
-    since = scene.memory.since(f"missing {name}", [name] if missing else [], scene.order.now)
+    since = _missing_since(scene.order, database) if missing else None
     refused = looking.refused_creation(daemonset, scene.refusals, scene.order.applied_at)
     return DatabaseLook(
         database=database,
         settled=looking.is_settled(daemonset, scene.order.run_id),
-        states=(*states, *missing_pods(missing, since.get(name, scene.order.now), scene.look, refused)),
+        states=(*states, *missing_pods(missing, since or scene.order.now, scene.look, refused)),
+        missing_since=since,
     )
+
+
+def _missing_since(order: LookOrder, database: Database) -> datetime:
+    told = (each.since for each in order.missing if each.database == database)
+    return next(told, order.now)
 
 
 def _one_busy(states: Sequence[NodeState], logs: Mapping[str, str]) -> tuple[NodeLog, ...]:

@@ -1,4 +1,8 @@
-"""What one look may know of the looks before it, in this process only; losing it costs patience, no truth."""
+"""What one look may reuse of the looks before it, in this process only.
+
+Another instance of the app may take the next look: so nothing is concluded from what is remembered here. It
+spares logs that were read lately; since when something has been amiss is known to Kubernetes and to the run.
+"""
 
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -12,24 +16,18 @@ _RUNS = 32  # more than one app ever watches at a time
 
 
 class Memory:
-    """One run's: what each pod reported last, and since when something has been amiss."""
+    """One run's: what each pod reported last, and when its log was last asked for."""
 
     def __init__(self) -> None:
         """Know nothing."""
         self.reports: dict[str, AgentReport] = {}
-        self._since: dict[str, datetime] = {}
-
-    def since(self, kind: str, names: Iterable[str], now: datetime) -> dict[str, datetime]:
-        """Since when each of these has been so; those of this kind that no longer are, are forgotten."""
-        present = {name: self._since.get(f"{kind}/{name}", now) for name in names}
-        others = {key: when for key, when in self._since.items() if not key.startswith(f"{kind}/")}
-        self._since = others | {f"{kind}/{name}": when for name, when in present.items()}
-        return present
+        self.asked: dict[str, datetime] = {}
 
     def forget_all_but(self, pod_uids: Iterable[str]) -> None:
-        """Drop the reports of pods that are gone."""
+        """Drop what is known of pods that are gone."""
         living = set(pod_uids)
         self.reports = {uid: report for uid, report in self.reports.items() if uid in living}
+        self.asked = {uid: when for uid, when in self.asked.items() if uid in living}
 
 
 class Memories:

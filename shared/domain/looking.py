@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import cast
 
 from shared.domain import naming
@@ -102,13 +102,31 @@ def is_puzzling(state: NodeState) -> bool:
     return not state.pod or (state.standing is NodeStanding.ACTIVE and silent)
 
 
-def busy_in_turn(states: Sequence[NodeState], look: int) -> tuple[NodeState, ...]:
-    """Those whose logs are read in this look; in the next it is the others' turn."""
-    busy = sorted((state for state in states if state.running), key=lambda state: state.pod)
-    if len(busy) <= MAX_BUSY_LOGS:
-        return tuple(busy)
-    start = look * MAX_BUSY_LOGS % len(busy)
-    return tuple((busy + busy)[start : start + MAX_BUSY_LOGS])
+def busy_in_turn(states: Sequence[NodeState], asked: Mapping[str, datetime]) -> tuple[NodeState, ...]:
+    """Those whose logs are read in this look: never asked before the others, then the longest ago.
+
+    `asked` is this process's own; an instance of the app that looks for the first time begins with those
+    it knows nothing of, whatever others have read.
+    """
+    never = datetime.min.replace(tzinfo=UTC)
+    busy = (state for state in states if state.running)
+    ranked = sorted(busy, key=lambda state: (asked.get(state.pod_uid, never), state.pod))
+    return tuple(ranked[:MAX_BUSY_LOGS])
+
+
+def unready_since(nodes: Iterable[Json], now: datetime) -> dict[str, datetime]:
+    """Since when each of these nodes has not been Ready, as its own condition says."""
+    since = {name_of(node): _ready_condition(node) for node in nodes}
+    return {
+        name: moment(text(condition, "lastTransitionTime")) or now
+        for name, condition in since.items()
+        if text(condition, "status") != "True"
+    }
+
+
+def _ready_condition(node: Json) -> Json:
+    conditions = objects(mapping(node, "status"), "conditions")
+    return next((each for each in conditions if text(each, "type") == "Ready"), {})
 
 
 def failing_with_logs(states: Iterable[NodeState]) -> tuple[NodeState, ...]:

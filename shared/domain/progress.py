@@ -30,6 +30,7 @@ class NodeGlance:
     bytes_per_second: int
     eta_seconds: int | None
     seconds: float
+    age_seconds: int | None = None  # of these figures, while it runs; None: not told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +57,8 @@ class DatabaseProgress:
     bytes_per_second: int
     eta_seconds: int | None
     digests: tuple[str, ...]
+    nodes_unheard: int = 0  # at work, and what they said last is not known to whoever looked
+    missing_since: datetime | None = None  # since when there have been fewer pods than nodes
 
     @property
     def nodes_total(self) -> int:
@@ -121,15 +124,16 @@ def sum_up(
         bytes_per_second=sum(_rate(state) for state in states),
         eta_seconds=max(etas, default=None),
         digests=tuple(sorted(digests)[:MAX_DIGESTS]),
+        nodes_unheard=sum(state.running and state.report is None for state in states),
     )
 
 
-def glance(database: Database, states: Iterable[NodeState]) -> tuple[NodeGlance, ...]:
+def glance(database: Database, states: Iterable[NodeState], now: datetime) -> tuple[NodeGlance, ...]:
     """The nodes most worth a look: failed first, then active, then ready."""
     order = {NodeStanding.FAILED: 0, NodeStanding.ACTIVE: 1, NodeStanding.READY: 2}
     ranked = sorted(states, key=lambda state: (order[state.standing], state.node))
     shown = sorted(ranked[:MAX_GLANCES], key=lambda state: state.node)
-    return tuple(_glance(database, state) for state in shown)
+    return tuple(replace(_glance(database, state), age_seconds=_age(state, now)) for state in shown)
 
 
 def causes_of(states: Iterable[NodeState]) -> tuple[Cause, ...]:
@@ -140,11 +144,26 @@ def causes_of(states: Iterable[NodeState]) -> tuple[Cause, ...]:
 def _not_behind(now: DatabaseProgress, before: DatabaseProgress | None) -> DatabaseProgress:
     if before is None or before.nodes_total != now.nodes_total:
         return now  # nodes joined or left: another total, another count
-    return replace(
+    kept = replace(
         now,
         bytes_done=max(now.bytes_done, before.bytes_done),
         bytes_fetched=max(now.bytes_fetched, before.bytes_fetched),
     )
+    if now.nodes_unheard <= before.nodes_unheard:
+        return kept
+    # Another instance of the app looked, which has not heard all nodes yet: their rate is as it was.
+    return replace(
+        kept,
+        nodes_unheard=before.nodes_unheard,
+        bytes_per_second=before.bytes_per_second,
+        eta_seconds=before.eta_seconds,
+    )
+
+
+def _age(state: NodeState, now: datetime) -> int | None:
+    """By the agent's own clock, which may be a little ahead of ours."""
+    told = state.report.updated_at if state.report and state.running else None
+    return None if told is None else max(0, round((now - told).total_seconds()))
 
 
 def _glance(database: Database, state: NodeState) -> NodeGlance:

@@ -4,9 +4,11 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import cast
 
 from shared.domain.causes import Kind
+from shared.domain.foreign import moment
 
 MAX_REPORT_BYTES = 4_096  # Kubernetes keeps no more of a termination message
 _MAX_BYTES = 1 << 60
@@ -34,6 +36,7 @@ class AgentReport:
     error: Kind | None
     message: str
     remedy: str
+    updated_at: datetime | None = None  # by the node's clock
 
 
 def parse_report(text: str) -> AgentReport | None:
@@ -83,6 +86,7 @@ def _read(document: Mapping[str, object]) -> AgentReport:
         error=_kind(fault) if fault else None,
         message=_text(fault, "message"),
         remedy=_text(fault, "remedy"),
+        updated_at=moment(_text(document, "updated_at")),
     )
 
 

@@ -113,6 +113,14 @@ class RolloutOrder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MissingPods:
+    """Since when a database has had fewer pods than nodes: Kubernetes does not say."""
+
+    database: Database
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LookOrder:
     """Look at the nodes once."""
 
@@ -120,8 +128,16 @@ class LookOrder:
     databases: tuple[StagedDatabase, ...]
     run_id: str
     applied_at: datetime
-    look: int  # counts up, so that busy nodes take turns in showing their logs
     now: datetime
+    missing: tuple[MissingPods, ...] = ()  # as the look before found them
+
+
+def missing_in(last: Observation | None) -> tuple[MissingPods, ...]:
+    """What the next look must know of this one."""
+    seen = last.databases if last else ()
+    return tuple(
+        MissingPods(database=each.database, since=each.missing_since) for each in seen if each.missing_since
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +175,7 @@ class DatabaseLook:
     database: Database
     settled: bool  # the DaemonSet controller has seen the newest template
     states: tuple[NodeState, ...]
+    missing_since: datetime | None = None  # while pods are missing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -226,6 +226,7 @@ def _node(glance: NodeGlance) -> Json:
         "bytes_per_second": glance.bytes_per_second,
         "eta_seconds": glance.eta_seconds,
         "seconds": glance.seconds,
+        "age_seconds": glance.age_seconds,
     }
 
 

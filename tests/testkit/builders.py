@@ -162,5 +162,5 @@ def seen(*states: NodeState, settled: bool = True, cancelled_by: str | None = No
         databases=(sum_up(DATABASE, states, settled=settled, bytes_per_node=STAGED.bytes),),
         causes=causes_of(states),
         logs=(),
-        glances=glance(DATABASE, states),
+        glances=glance(DATABASE, states, datetime(2026, 5, 1, 12, 5, tzinfo=UTC)),
     )

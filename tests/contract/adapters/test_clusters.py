@@ -126,13 +126,12 @@ class Play:
     def begin(self, what: str, run_id: str = "run-1") -> None:
         assert self.clusters.apply(self.rollout(what, run_id), self.manifest(what)) is None
 
-    def look(self, run_id: str = "run-1", look: int = 0, later: timedelta = timedelta()) -> ClusterLook:
+    def look(self, run_id: str = "run-1", later: timedelta = timedelta()) -> ClusterLook:
         order = LookOrder(
             cluster=CLUSTER,
             databases=(self.manifest("any").describe(),),
             run_id=run_id,
             applied_at=datetime.now(UTC),
-            look=look,
             now=datetime.now(UTC) + later,
         )
         return self.clusters.look(order)

@@ -130,15 +130,41 @@ def busy(count: int) -> list[NodeState]:
 def test_few_busy_nodes_are_all_read() -> None:
     idle = replace(state("idle"), running=False)
 
-    assert len(looking.busy_in_turn([*busy(5), idle], look=3)) == 5
+    assert len(looking.busy_in_turn([*busy(5), idle], {})) == 5
+
+
+def read_in_turn(crowd: list[NodeState], asked: dict[str, datetime], now: datetime) -> set[str]:
+    chosen = looking.busy_in_turn(crowd, asked)
+    assert len(chosen) == looking.MAX_BUSY_LOGS
+    asked |= {each.pod_uid: now for each in chosen}
+    return {each.pod for each in chosen}
 
 
 def test_many_busy_nodes_take_turns_until_all_had_theirs() -> None:
-    crowd = busy(100)
-    turns = [looking.busy_in_turn(crowd, look) for look in range(4)]
+    crowd, asked = busy(100), dict[str, datetime]()
+    turns = [read_in_turn(crowd, asked, NOON + timedelta(seconds=look)) for look in range(4)]
 
-    assert {len(turn) for turn in turns} == {looking.MAX_BUSY_LOGS}
-    assert {each.pod for turn in turns for each in turn} == {each.pod for each in crowd}
+    assert set().union(*turns) == {each.pod for each in crowd}
+
+
+def test_each_instance_of_the_app_hears_every_node_though_they_look_by_turns() -> None:
+    crowd = busy(64)
+    known: tuple[dict[str, datetime], ...] = ({}, {})
+    for look in range(4):
+        read_in_turn(crowd, known[look % 2], NOON + timedelta(seconds=look))
+
+    assert [len(asked) for asked in known] == [64, 64]
+
+
+def test_a_node_says_itself_since_when_it_has_not_been_ready() -> None:
+    def node(name: str, status: str) -> dict[str, Any]:
+        condition = {"type": "Ready", "status": status, "lastTransitionTime": NOON.isoformat()}
+        return {"metadata": {"name": name}, "status": {"conditions": [condition]}}
+
+    later = NOON + timedelta(minutes=9)
+    nodes = [node("a", "Unknown"), node("b", "True"), {"metadata": {"name": "c"}}]
+
+    assert looking.unready_since(nodes, later) == {"a": NOON, "c": later}
 
 
 def test_one_log_is_read_for_each_cause_that_has_one() -> None:

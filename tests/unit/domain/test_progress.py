@@ -1,6 +1,7 @@
 """One look summed up: counts that add up, bytes that never exceed their total and never fall."""
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hypothesis import given
@@ -21,6 +22,7 @@ from shared.domain.progress import (
 )
 
 PER_NODE = 1_000
+NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 COUNTS = st.integers(0, 1 << 60)
 REPORTS = st.builds(
     a.report,
@@ -142,7 +144,7 @@ def test_a_figure_is_summed_over_databases() -> None:
 
 @given(st.lists(STATES, max_size=40))
 def test_failed_nodes_are_shown_before_others(states: list[NodeState]) -> None:
-    shown = glance(a.DATABASE, states)
+    shown = glance(a.DATABASE, states, NOW)
 
     failed = sum(state.standing is NodeStanding.FAILED for state in states)
     assert len(shown) == min(MAX_GLANCES, len(states))
@@ -151,7 +153,7 @@ def test_failed_nodes_are_shown_before_others(states: list[NodeState]) -> None:
 
 
 def test_a_node_without_a_report_is_starting() -> None:
-    (shown,) = glance(a.DATABASE, (a.state(report=None, standing=NodeStanding.ACTIVE),))
+    (shown,) = glance(a.DATABASE, (a.state(report=None, standing=NodeStanding.ACTIVE),), NOW)
 
     assert (shown.phase, shown.bytes_done, shown.eta_seconds, shown.seconds) == ("starting", 0, None, 0.0)
 
@@ -160,3 +162,30 @@ def test_causes_are_those_of_nodes_that_have_one() -> None:
     (cause,) = causes_of((a.state("node0"), a.broken("node1"), a.broken("node2")))
 
     assert (cause.kind, cause.count, cause.node) == (Kind.DISK_FULL, 2, "node1")
+
+
+def test_an_instance_that_has_not_heard_all_nodes_leaves_the_rate_as_it_was() -> None:
+    both = a.seen(_at(100, "node0"), _at(100, "node1"))
+    unheard = replace(_at(0, "node1"), report=None)
+    fewer = a.seen(_at(100, "node0"), unheard).not_behind(both)
+
+    assert fewer.total(lambda p: p.bytes_per_second) == 200
+    assert fewer.not_behind(fewer).total(lambda p: p.bytes_per_second) == 200
+    assert (
+        a.seen(_at(70, "node0"), _at(70, "node1")).not_behind(fewer).total(lambda p: p.bytes_per_second)
+        == 140
+    )
+
+
+def _at(rate: int, node: str) -> NodeState:
+    return replace(a.copying(node, done=5), report=a.report(phase="copying", bytes_per_second=rate))
+
+
+def test_figures_are_as_old_as_the_agent_says() -> None:
+    said = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
+    busy = replace(a.copying("node0"), report=a.report(phase="copying", updated_at=said))
+    (shown,) = glance(a.DATABASE, [busy], said + timedelta(seconds=48))
+    (skewed,) = glance(a.DATABASE, [busy], said - timedelta(seconds=2))
+    (over,) = glance(a.DATABASE, [a.state("node0", report=a.report(updated_at=said))], said)
+
+    assert (shown.age_seconds, skewed.age_seconds, over.age_seconds) == (48, 0, None)

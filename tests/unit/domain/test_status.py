@@ -122,7 +122,9 @@ def crowded(count: int, text: str, databases: tuple[Database, ...] = (a.DATABASE
     states = tuple(crowd(count, text))
     logs = tuple(NodeLog(node=s.node, state="failed", lines=(text[:400],) * 20) for s in states[:40])
     rows = tuple(sum_up(db, states, settled=True, bytes_per_node=1 << 40) for db in databases)
-    glances = tuple(one for db in databases for one in glance(db, states))
+    glances = tuple(
+        one for db in databases for one in glance(db, states, datetime(2026, 5, 1, 12, 5, tzinfo=UTC))
+    )
     remedied = tuple(replace(cause, remedy=text[:300]) for cause in causes_of(states))
     return Observation(
         at=NOON, cancelled_by=None, databases=rows, causes=remedied, logs=logs, glances=glances
