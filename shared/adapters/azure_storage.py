@@ -3,11 +3,11 @@
 import json
 import re
 from collections.abc import Callable
-from http import HTTPStatus
 from typing import Any, cast
 
 from shared.adapters.azure_clients import AzureClients
 from shared.adapters.errors import Fault, RefusedError, calling
+from shared.adapters.network_refusals import forbidden, may_not_change, may_not_read
 from shared.domain.leases import NetworkState
 from shared.domain.model import Account
 from shared.domain.refusals import Reason, Refusal
@@ -19,7 +19,6 @@ _ID = re.compile(
     r"Microsoft\.Storage/storageAccounts/(?P<name>[^/]+)",
     re.IGNORECASE,
 )
-_WHO = re.compile(r"with object id '([-0-9a-fA-F]{36})'")
 _RULES_BY_ADDRESS = ("ipRules", "ipv6Rules")
 
 Acls = dict[str, Any]
@@ -48,7 +47,7 @@ class AzureStorageAccounts:
     def network(self, account: Account) -> NetworkState:
         """Read the switch and the rules, to be kept as they are."""
         place = _place(account)
-        with calling(f"reading the network of {account.name!r}", _may_not("read", account)):
+        with calling(f"reading the network of {account.name!r}", may_not_read(account)):
             found = self._clients.storage(place["subscription"]).storage_accounts.get_properties(
                 place["group"], place["name"]
             )
@@ -102,7 +101,7 @@ class AzureStorageAccounts:
                 "networkAcls": json.loads(state.rules),
             }
         }
-        with calling(f"changing the network of {account.name!r}", _may_not("write", account)):
+        with calling(f"changing the network of {account.name!r}", may_not_change(account, self._access)):
             self._clients.storage(place["subscription"]).storage_accounts.update(
                 place["group"], place["name"], cast("Any", body)
             )
@@ -175,69 +174,9 @@ def _not_found(query: AccountQuery) -> Callable[[Fault], Refusal]:
         scope += f"/resourceGroups/{query.resource_group}"
 
     def refuse(fault: Fault) -> Refusal:
-        return _absent(query) if fault.status == 404 else _forbidden("read", query.name, scope, fault)  # noqa: PLR2004 - HTTP
+        return _absent(query) if fault.status == 404 else forbidden("read", query.name, scope, fault)  # noqa: PLR2004 - HTTP
 
     return refuse
-
-
-def _may_not(verb: str, account: Account) -> Callable[[Fault], Refusal]:
-    def refuse(fault: Fault) -> Refusal:
-        if fault.code == "ScopeLocked":
-            return Refusal(
-                reason=Reason.ACCOUNT_FORBIDDEN,
-                message=f"a lock forbids to {verb} storage account {account.name!r} ({fault})",
-                remedy="remove the lock (az lock list), or set STORAGE_ACCESS_MODE to none",
-            )
-        if "Policy" in fault.code:
-            return Refusal(
-                reason=Reason.POLICY_FORBIDS,
-                message=f"a policy forbids to open storage account {account.name!r} ({fault})",
-                remedy="give the nodes a private endpoint and set STORAGE_ACCESS_MODE to none",
-            )
-        if fault.code == "LinkedAuthorizationFailed":
-            return _may_not_join(account, fault)
-        if fault.status == HTTPStatus.BAD_REQUEST:
-            return _unfit_rules(account, fault)
-        return _forbidden(verb, account.name, account.resource_id, fault)
-
-    return refuse
-
-
-def _may_not_join(account: Account, fault: Fault) -> Refusal:
-    """The right that is wanting lies on the subnet, where no role on the account helps."""
-    return Refusal(
-        reason=Reason.ACCOUNT_FORBIDDEN,
-        message=f"the app may not admit its subnet to storage account {account.name!r} ({fault})",
-        remedy=(
-            "give the app's identity Microsoft.Network/virtualNetworks/subnets/joinViaServiceEndpoint/action "
-            "(part of Network Contributor) on the subnet of STORAGE_SUBNET_ID"
-        ),
-    )
-
-
-def _unfit_rules(account: Account, fault: Fault) -> Refusal:
-    return Refusal(
-        reason=Reason.STORAGE_BLOCKED,
-        message=f"storage account {account.name!r} cannot have the network rules it needs ({fault})",
-        remedy=(
-            "check the subnet of STORAGE_SUBNET_ID: az network vnet subnet update --ids <its id> "
-            "--service-endpoints Microsoft.Storage"
-        ),
-    )
-
-
-def _forbidden(verb: str, name: str, scope: str, fault: Fault) -> Refusal:
-    role = "Reader" if verb == "read" else "Storage Account Contributor"
-    who = _WHO.search(fault.message)
-    assignee = who[1] if who else "<object id of the app's identity>"
-    return Refusal(
-        reason=Reason.ACCOUNT_FORBIDDEN,
-        message=f"the app may not {verb} storage account {name!r} ({fault})",
-        remedy=(
-            f"az role assignment create --assignee-object-id {assignee} "
-            f'--assignee-principal-type ServicePrincipal --role "{role}" --scope {scope}'
-        ),
-    )
 
 
 def _in_a_perimeter(account: Account) -> Refusal:

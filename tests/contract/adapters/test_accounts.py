@@ -125,10 +125,12 @@ def test_an_app_that_may_not_change_the_network_says_which_command_helps(
     ("status", "code", "cure"),
     [
         (403, "LinkedAuthorizationFailed", "joinViaServiceEndpoint/action"),
-        (400, "NetworkAclsValidationFailure", "--service-endpoints Microsoft.Storage"),
+        (400, "SubnetsHaveNoServiceEndpointsConfigured", "--service-endpoints Microsoft.Storage"),
+        (409, "ScopeLocked", "az lock list"),
+        (403, "RequestDisallowedByPolicy", "private endpoint"),
     ],
 )
-def test_a_subnet_in_the_way_is_named_with_its_remedy(
+def test_what_forbids_a_change_is_named_with_its_remedy(
     azure: LaptopAzure, accounts: AzureStorageAccounts, status: int, code: str, cure: str
 ) -> None:
     account = accounts.find(QUERY)
@@ -141,7 +143,17 @@ def test_a_subnet_in_the_way_is_named_with_its_remedy(
     assert isinstance(refusal, Refusal)
     assert code in refusal.message
     assert cure in refusal.remedy
-    assert "STORAGE_SUBNET_ID" in refusal.remedy
+
+
+def test_another_change_under_way_is_a_matter_of_patience(
+    azure: LaptopAzure, accounts: AzureStorageAccounts, account: Account
+) -> None:
+    found = accounts.network(account)
+    code = "StorageAccountOperationInProgress"
+    azure.fault(area="arm", kind="status", status=409, code=code, method="PATCH")
+
+    with pytest.raises(PassingError, match=code):
+        accounts.open(account, found)
 
 
 @pytest.mark.parametrize("status", [409, 429, 503])
