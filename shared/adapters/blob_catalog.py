@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
-from azure.core.exceptions import ResourceNotFoundError
+from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.storage.blob import BlobProperties, ContainerClient
 
 from shared.adapters.azure_clients import AzureClients
@@ -25,6 +25,8 @@ _PARALLEL_READS = 8  # metadata files are small and each costs a round trip
 _DENIED = frozenset(
     {"AuthorizationPermissionMismatch", "InsufficientAccountPermissions", "AuthenticationFailed"}
 )
+
+_ARCHIVED = frozenset({"BlobArchived", "BlobBeingRehydrated"})
 
 Json = Mapping[str, object]
 
@@ -66,8 +68,11 @@ class BlobCatalog:
     def _blobs(self, account: Account, prefix: str) -> tuple[StagedBlob, ...]:
         with calling(f"listing {self._container}/{prefix} of {account.name!r}", _unreadable(account)):
             try:
-                found = self._client(account).list_blobs(name_starts_with=prefix or None, include=["copy"])
-                return tuple(_staged(blob) for blob in found)
+                # What is deleted, a version or a snapshot is listed only where it is asked for.
+                found = self._client(account).list_blobs(
+                    name_starts_with=prefix or None, include=["copy", "metadata"]
+                )
+                return tuple(_staged(blob) for blob in found if not _is_folder(blob))
             except ResourceNotFoundError:
                 return ()
 
@@ -87,7 +92,13 @@ class BlobCatalog:
     def _document(self, account: Account, name: str) -> Json | None:
         """A JSON object, or None where there is none that can be read as such."""
         with calling(f"reading {self._container}/{name} of {account.name!r}", _unreadable(account)):
-            found = read_small(self._client(account).get_blob_client(name))
+            try:
+                found = read_small(self._client(account).get_blob_client(name))
+            except HttpResponseError as refused:
+                if fault_of(refused).code not in _ARCHIVED:
+                    raise
+                _logger.warning("metadata was in the archive tier: blob=%s", name)
+                return None
         return None if found is None else _object(name, found)
 
 
@@ -113,7 +124,15 @@ def _staged(blob: BlobProperties) -> StagedBlob:
         md5=base64.b64encode(bytes(md5)).decode() if md5 else None,
         modified=cast("Any", blob.last_modified),
         copy_pending=blob.copy.status not in (None, "success"),
+        archived=blob.blob_tier == "Archive",
+        rehydrating=bool(blob.archive_status),
     )
+
+
+def _is_folder(blob: BlobProperties) -> bool:
+    """Accounts with a hierarchical namespace list their folders among the blobs, as empty ones."""
+    told = {key.lower(): value for key, value in (blob.metadata or {}).items()}
+    return str(told.get("hdi_isfolder", "")).lower() == "true"
 
 
 def _entry(found: Found, listing: Listing) -> CatalogEntry:

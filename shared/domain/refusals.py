@@ -25,6 +25,7 @@ class Reason(StrEnum):
     STORAGE_BLOCKED = "storage_blocked"
     DATABASE_NOT_FOUND = "database_not_found"
     DATABASE_INCOMPLETE = "database_incomplete"
+    DATABASE_ARCHIVED = "database_archived"
     DATABASE_UPDATING = "database_updating"
     DATABASE_INCONSISTENT = "database_inconsistent"
     DATABASE_TOO_MANY_FILES = "database_too_many_files"

@@ -34,6 +34,8 @@ class StagedBlob:
     md5: str | None  # base64, where the service has one
     modified: datetime
     copy_pending: bool  # a server-side copy that has not succeeded
+    archived: bool = False  # in the Archive tier: listed, and not to be read
+    rehydrating: bool = False  # archived, and on its way back
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +127,7 @@ def judge_staging(listing: Listing) -> Manifest | Refusal:
     refusal = (
         _updating(listing)
         or _half_copied(listing)
+        or _archived(listing)
         or _absent(listing, own, molecule)
         or _at_odds_with_ncbi(listing, files)
         or _too_few_volumes(listing, own)
@@ -221,6 +224,27 @@ def _half_copied(listing: Listing) -> Refusal | None:
         reason=Reason.DATABASE_INCOMPLETE,
         message=f"database {listing.database.name!r} is half copied: {what}",
         remedy="wait for the copy to finish, or download it again",
+    )
+
+
+def _archived(listing: Listing) -> Refusal | None:
+    """Listed like any other, with its size, and no node could read a byte of it."""
+    found = [blob for blob in listing.blobs if blob.archived and _belongs(listing, blob)]
+    if not found:
+        return None
+    coming = all(blob.rehydrating for blob in found)
+    state = "on their way back from" if coming else "in"
+    by_hand = (
+        f"az storage blob set-tier --tier Hot --container-name {listing.container} --name <each of them>, "
+        "wait some hours, then start again"
+    )
+    return Refusal(
+        reason=Reason.DATABASE_ARCHIVED,
+        message=(
+            f"database {listing.database.name!r} cannot be read: {len(found)} of its files are {state} "
+            f"the Archive tier, {found[0].name!r} among them"
+        ),
+        remedy="wait until they are back, which takes hours, then start again" if coming else by_hand,
     )
 
 

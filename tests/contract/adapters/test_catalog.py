@@ -6,12 +6,13 @@ import json
 from dataclasses import replace
 
 import pytest
-from azure.storage.blob import ContainerClient, ContentSettings
+from azure.storage.blob import ContainerClient, ContentSettings, StandardBlobTier
 from testkit.azure import LaptopAzure
 
 from shared.adapters.azure_clients import AzureClients
 from shared.adapters.blob_catalog import BlobCatalog
 from shared.domain.model import Account, Database
+from shared.domain.refusals import Reason, Refusal
 from shared.domain.staging import Manifest, judge_staging
 from shared.ports import PassingError
 
@@ -172,3 +173,43 @@ def test_a_throttled_listing_may_pass(
 
     with pytest.raises(PassingError, match="listing blast-db/slow/"):
         catalog.listing(open_account, named("slow"))
+
+
+def test_files_in_the_archive_are_told_apart(
+    catalog: BlobCatalog, open_account: Account, staged: ContainerClient
+) -> None:
+    database = named("archived")
+    stage(staged, database)
+    put(staged, "archived-metadata.json", b"{}")
+    for name in ("archived/archived.nsq", "archived-metadata.json"):
+        staged.get_blob_client(name).set_standard_blob_tier(StandardBlobTier.ARCHIVE)
+
+    refusal = judge_staging(catalog.listing(open_account, database))
+
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason is Reason.DATABASE_ARCHIVED
+    assert "1 of its files are in the Archive tier, 'archived/archived.nsq'" in refusal.message
+    assert [entry.ready for entry in catalog.databases(open_account) if entry.name == "archived"] == [False]
+
+
+def test_a_folder_that_is_listed_as_an_empty_blob_is_no_file(
+    catalog: BlobCatalog, open_account: Account, staged: ContainerClient
+) -> None:
+    database = named("foldered")
+    stage(staged, database)
+    for name in ("foldered", "foldered/foldered.nsi", "foldered/sub"):
+        staged.upload_blob(name, b"", metadata={"hdi_isfolder": "true"})
+    listing = catalog.listing(open_account, database)
+
+    assert {blob.name for blob in listing.blobs} == {f"foldered/foldered{suffix}" for suffix in FILES}
+    assert isinstance(judge_staging(listing), Manifest)
+
+
+def test_snapshots_are_not_listed_beside_their_blob(
+    catalog: BlobCatalog, open_account: Account, staged: ContainerClient
+) -> None:
+    database = named("snapped")
+    stage(staged, database)
+    staged.get_blob_client("snapped/snapped.nsq").create_snapshot()
+
+    assert len(catalog.listing(open_account, database).blobs) == len(FILES)

@@ -323,3 +323,23 @@ def test_the_document_has_the_keys_that_the_agent_reads() -> None:
         "modified": "2026-05-26T01:05:00Z",
         "shared": True,
     }
+
+
+@pytest.mark.parametrize(
+    ("back", "cure"), [(False, "set-tier --tier Hot"), (True, "wait until they are back")]
+)
+def test_files_in_the_archive_are_refused_with_the_way_out(
+    back: bool,  # noqa: FBT001 - a table's column
+    cure: str,
+) -> None:
+    blobs = tuple(blob(name, archived=True, rehydrating=back) for name in files())
+    told = refusal(listing(blobs=blobs))
+
+    assert told.reason is Reason.DATABASE_ARCHIVED
+    assert cure in told.remedy
+
+
+def test_an_archived_file_of_another_database_is_no_matter() -> None:
+    others = blob("core_nt/core_nt_old.nsq", archived=True)
+
+    assert manifest(listing(blobs=(*(blob(name) for name in files()), others)))
