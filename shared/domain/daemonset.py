@@ -24,6 +24,7 @@ _SHORTEST_AGENT_SECONDS = 60
 _GRACE_SECONDS = 10  # the agent flushes its state within two
 _LARGE_POOL = 12  # nodes beyond which a start is spread: one account feeds about that many at full speed
 _JITTER_SECONDS = 20
+_ROOT, _NOBODY = 0, 65535  # the latter is the pause image's own
 _NARROWED = "OnDelete"  # the strategy that only a narrowed DaemonSet has
 
 
@@ -209,7 +210,7 @@ def _download(rollout: Rollout) -> Object:
             "requests": {"cpu": "50m", "memory": "64Mi"},
             "limits": {"memory": rollout.rules.memory_limit},
         },
-        "securityContext": _locked_down(),
+        "securityContext": _locked_down(_ROOT),
         "terminationMessagePolicy": "File",
         "volumeMounts": [
             {"name": "workspace", "mountPath": WORKSPACE},
@@ -224,13 +225,20 @@ def _pause(rules: PodRules) -> Object:
         "name": "pause",
         "image": rules.pause_image,
         "resources": {"requests": {"cpu": "1m", "memory": "8Mi"}, "limits": {"memory": "16Mi"}},
-        "securityContext": _locked_down(),
+        "securityContext": _locked_down(_NOBODY),
     }
 
 
-def _locked_down() -> Object:
-    """Root, since the workspace is root's, but root that can do nothing else."""
+def _locked_down(user: int) -> Object:
+    """A user, whatever the image says, and nothing that a user may not do.
+
+    The agent is root, since the workspace is root's. Without capabilities root is bound by a file's mode like
+    anybody: that is enough where root made the folder, or who made it lets all write, as ElasticBLAST does.
+    """
     return {
+        "runAsUser": user,
+        "runAsGroup": user,
+        "runAsNonRoot": user != _ROOT,
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},

@@ -137,6 +137,15 @@ def test_every_container_is_locked_down(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
+def test_whatever_user_an_image_names_the_agent_is_root_and_the_pause_nobody(name: str) -> None:
+    pod = pod_of(CASES[name][1])
+    contexts = [container["securityContext"] for container in (*pod["initContainers"], *pod["containers"])]
+
+    assert [security["runAsUser"] for security in contexts] == [0, 65535]
+    assert [security["runAsNonRoot"] for security in contexts] == [False, True]
+
+
+@pytest.mark.parametrize("name", CASES)
 def test_a_pod_shares_nothing_with_its_node_but_the_workspace(name: str) -> None:
     pod = pod_of(CASES[name][1])
 
