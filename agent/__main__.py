@@ -15,7 +15,7 @@ from .checking import check, verify
 from .errors import AgentError, BadManifest, Internal, Interrupted
 from .identity import credentials_for
 from .looking import Engine, Look
-from .manifest import Manifest, parse_manifest
+from .manifest import Manifest, nothing_of, parse_manifest
 from .places import Places
 from .ranged import Ranged
 from .releasing import release
@@ -33,6 +33,7 @@ Makes a BLAST database whole on this node, verifies every byte, and reports as J
 
 All values come from the environment; WARMUP_BLOB_ENDPOINT is required:
   WARMUP_MANIFEST       what the database consists of  (/opt/warmup/manifest.json)
+  WARMUP_DATABASE       what to release without a manifest
   WARMUP_DIRECTORY      where BLAST reads              (/workspace/blast)
   WARMUP_BLOB_ENDPOINT  https://ACCOUNT.blob.core.windows.net/
   WARMUP_ENGINE         ranged | azcopy                (ranged)
@@ -88,7 +89,8 @@ def _look(look: Look) -> str | None:
     if look.settings.mode == "verify":
         return verify(look)
     if look.settings.mode == "release":
-        log(f"removed {release(look.manifest, look.places)} files of {look.manifest.database}")
+        count = release(look.places)
+        log(f"removed {count} files of {look.manifest.database}" + ("" if count else ": it was not here"))
         return None
     return warm(look)
 
@@ -131,11 +133,16 @@ def _subject(settings: Settings, manifest: Manifest) -> Subject:
 
 
 def _read_manifest(settings: Settings) -> Manifest:
+    if settings.mode == "release" and settings.database:
+        return nothing_of(settings.database)
     try:
         text = settings.manifest.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BadManifest(f"{settings.manifest} cannot be read: {error}") from error
-    return parse_manifest(text)
+    manifest = parse_manifest(text)
+    if not manifest.files and settings.mode != "release":
+        raise BadManifest(f"the manifest of {manifest.database} names no file")
+    return manifest
 
 
 def _refused(environ: Mapping[str, str], error: AgentError) -> int:
@@ -162,11 +169,19 @@ def _parse_arguments(arguments: Sequence[str]) -> dict[str, str]:
     for name, meaning in (
         ("check", "compare sizes and times with the marker; copy nothing"),
         ("verify", "read and verify every byte; copy nothing"),
-        ("release", "remove exactly this database's files"),
     ):
         mode.add_argument(f"--{name}", dest="mode", action="store_const", const=name, help=meaning)
-    chosen = parser.parse_args(arguments).mode
-    return {"WARMUP_MODE": chosen} if chosen else {}
+    mode.add_argument(
+        "--release",
+        metavar="DATABASE",
+        nargs="?",
+        const="",
+        help="remove exactly this database's files; named here, it needs no manifest",
+    )
+    chosen = parser.parse_args(arguments)
+    if chosen.release is not None:
+        return {"WARMUP_MODE": "release", **({"WARMUP_DATABASE": chosen.release} if chosen.release else {})}
+    return {"WARMUP_MODE": chosen.mode} if chosen.mode else {}
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:

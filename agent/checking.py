@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from .errors import Damaged
 from .locking import locked
-from .records import forget, read_marker
+from .records import doubt, read_marker
 from .surveying import remembered, stat_of, survey
 from .verifying import Question, database_digest, hash_files, vouched_for
 
@@ -42,7 +42,7 @@ def check(look: Look) -> str:
 def verify(look: Look) -> str:
     """The digest of a database whose every byte was read and found right.
 
-    What is not right is forgotten, so that the next look that warms fetches it again.
+    What is not right is doubted, so that the next look that warms reads it, and fetches it again.
 
     Raises:
         Damaged: bytes are missing or wrong, or nothing is known that could confirm them.
@@ -66,7 +66,7 @@ def _read_everything(look: Look) -> str:
     }
     wrong = [file.name for file in look.manifest.files if file.name not in right]
     if wrong:
-        forget(look.places.private, set(wrong))
+        doubt(look.places.private, set(wrong))
     _refuse(look, wrong, "missing or damaged")
     return database_digest(look.manifest.files, {name: hashed[name].digest for name in right})
 

@@ -38,7 +38,7 @@ class File:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """One generation of one database."""
+    """One generation of one database; without files only a release can obey it."""
 
     database: str
     container: str
@@ -62,6 +62,15 @@ def parse_manifest(text: str) -> Manifest:
         return _parse(json.loads(text))
     except (KeyError, TypeError, ValueError, AttributeError, binascii.Error) as error:
         raise BadManifest(f"the manifest cannot be read: {type(error).__name__}: {error}") from error
+
+
+def nothing_of(database: str) -> Manifest:
+    """A manifest without files: enough to release what the node remembers of `database`.
+
+    Raises:
+        BadManifest: the name must not become a path.
+    """
+    return Manifest(database=safe_name(database), container="", generation="", molecule="", files=())
 
 
 def safe_name(name: object) -> str:
@@ -105,8 +114,6 @@ def _parse(document: dict[str, Any]) -> Manifest:
 
 
 def _check_whole(manifest: Manifest, declared_bytes: object) -> None:
-    if not manifest.files:
-        raise BadManifest(f"the manifest of {manifest.database} names no file")
     names = [file.name for file in manifest.files]
     twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
     if twice:

@@ -7,7 +7,8 @@ modification time that were seen when its bytes were verified, and is still the 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+import os
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from .places import write_atomically
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from .manifest import File
 
 SCHEMA = 1
+# No file has it: a record with it agrees with none.
+NO_INODE = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +39,8 @@ class Record:
     """Of the file on this node, when it was verified."""
     inode: int
     """Tells files apart that were written within one tick of the clock."""
+    shared: bool = False
+    """All databases of the node have it in common: it is released with none of them."""
 
     def speaks_of(self, file: File) -> bool:
         """Was it this blob that was verified?"""
@@ -65,6 +70,7 @@ def record_of(file: File, digest: str, found: stat_result) -> Record:
         modified=file.modified,
         mtime_ns=found.st_mtime_ns,
         inode=found.st_ino,
+        shared=file.shared,
     )
 
 
@@ -95,10 +101,12 @@ def read_receipts(folder: Path) -> tuple[Record, ...]:
 
 
 def add_receipts(folder: Path, records: Iterable[Record]) -> None:
-    """Remember more verified files."""
+    """Remember more verified files, on disk: what is published next must be known to be this database's."""
     lines = "".join(json.dumps(asdict(record)) + "\n" for record in records)
     with _receipts(folder).open("a", encoding="utf-8") as stream:
         stream.write(lines)
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def keep_receipts(folder: Path, records: Iterable[Record]) -> None:
@@ -106,13 +114,16 @@ def keep_receipts(folder: Path, records: Iterable[Record]) -> None:
     write_atomically(_receipts(folder), "".join(json.dumps(asdict(record)) + "\n" for record in records))
 
 
-def forget(private: Path, names: set[str]) -> None:
-    """Trust nothing that was remembered of `names`."""
-    keep_receipts(private, [record for record in read_receipts(private) if record.name not in names])
+def doubt(private: Path, names: set[str]) -> None:
+    """Let only their bytes speak for `names` from now on; that they are this database's stays known."""
+    keep_receipts(private, _doubted(read_receipts(private), names))
     marker = read_marker(private)
     if marker:
-        kept = tuple(record for record in marker.records if record.name not in names)
-        write_marker(private, Marker(generation=marker.generation, digest=marker.digest, records=kept))
+        write_marker(private, replace(marker, records=_doubted(marker.records, names)))
+
+
+def _doubted(records: Iterable[Record], names: set[str]) -> tuple[Record, ...]:
+    return tuple(replace(record, inode=NO_INODE) if record.name in names else record for record in records)
 
 
 def _receipt(line: str) -> Record | None:

@@ -130,6 +130,7 @@ class Reporter:
         complete = self._phase == "ready"
         rate = self._rate()
         landed = progress.landed if complete else min(progress.landed, max(0, subject.bytes_total - 1))
+        files = progress.files if complete else min(progress.files, max(0, subject.files_total - 1))
         left = subject.bytes_total - landed
         document = {
             "schema": SCHEMA,
@@ -140,7 +141,7 @@ class Reporter:
             "mode": subject.mode,
             "engine": subject.engine,
             "phase": self._phase,
-            "files_done": progress.files if complete else min(progress.files, subject.files_total - 1),
+            "files_done": files,
             "files_total": subject.files_total,
             "bytes_done": landed,
             "bytes_total": subject.bytes_total,

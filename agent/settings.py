@@ -69,6 +69,8 @@ class Settings:
     run_id: str
     mode: Mode
     manifest: Path
+    database: str | None
+    """What to release without a manifest."""
     directory: Path
     endpoint: Endpoint
     engine: EngineName
@@ -98,6 +100,7 @@ def parse_settings(environ: Mapping[str, str]) -> Settings:
         run_id=environ.get("WARMUP_RUN_ID", "by-hand"),
         mode=cast("Mode", _one_of(environ, "WARMUP_MODE", get_args(Mode))),
         manifest=Path(environ.get("WARMUP_MANIFEST", "/opt/warmup/manifest.json")),
+        database=environ.get("WARMUP_DATABASE") or None,
         directory=Path(environ.get("WARMUP_DIRECTORY", "/workspace/blast")),
         endpoint=parse_endpoint(_required(environ, "WARMUP_BLOB_ENDPOINT")),
         engine=cast("EngineName", engine),

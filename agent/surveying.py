@@ -62,12 +62,16 @@ def survey(manifest: Manifest, places: Places) -> Survey:
 
 def remembered(places: Places) -> dict[str, list[Record]]:
     """By name, all records that may speak of files of this database."""
-    marker = read_marker(places.private)
-    published = marker.records if marker else ()
     memory: dict[str, list[Record]] = defaultdict(list)
-    for record in (*published, *read_receipts(places.private), *read_receipts(places.shared)):
+    for record in (*own_records(places), *read_receipts(places.shared)):
         memory[record.name].append(record)
     return memory
+
+
+def own_records(places: Places) -> tuple[Record, ...]:
+    """What this database brought to the node: of the generation that is published, and of one on its way."""
+    marker = read_marker(places.private)
+    return (*(marker.records if marker else ()), *read_receipts(places.private))
 
 
 def stat_of(path: Path) -> os.stat_result | None:
