@@ -11,6 +11,7 @@ import re
 import socket
 import ssl
 from dataclasses import dataclass
+from functools import cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -40,8 +41,8 @@ API_VERSION = "2021-12-02"
 # Between two reads, not for a whole answer: a slow wire is not a hanging one.
 READ_TIMEOUT_SECONDS = 10.0
 CHUNK_BYTES = 256 * 1024
-# A TLS record is 16 KiB, and more than that per system call is rare without TLS.
-PIECE_BYTES = 64 * 1024
+# Of TLS: a buffer with less room than that would only split the next one.
+RECORD_BYTES = 16 * 1024
 # Small enough that a killed agent loses little, large enough for 16 Gbit/s at 1 ms over 16 connections.
 RECEIVE_BUFFER_BYTES = 256 * 1024
 # What a refusal may say about itself; anything longer is not an error body of Azure.
@@ -184,12 +185,11 @@ class BlobReader:
         try:
             while left:
                 # One system call at most: what came before a reset is kept, however little.
-                piece = response.read1(min(left, PIECE_BYTES))
-                if not piece:
+                count = response.fp.readinto1(self._buffer[filled : filled + left])
+                if not count:
                     raise Network(f"{file.blob}: the answer ended {left} bytes early")
-                self._buffer[filled : filled + len(piece)] = piece
-                left, filled = left - len(piece), filled + len(piece)
-                if filled > CHUNK_BYTES - PIECE_BYTES:
+                left, filled = left - count, filled + count
+                if filled > CHUNK_BYTES - RECORD_BYTES:
                     full, filled = filled, 0
                     sink(self._buffer[:full])
         finally:
@@ -237,11 +237,16 @@ def _retry_after(value: str) -> float | None:
 
 def _connection_to(endpoint: Endpoint) -> http.client.HTTPConnection:
     if endpoint.tls:
-        context = ssl.create_default_context()
         return http.client.HTTPSConnection(
-            endpoint.host, endpoint.port, timeout=READ_TIMEOUT_SECONDS, context=context
+            endpoint.host, endpoint.port, timeout=READ_TIMEOUT_SECONDS, context=_trust()
         )
     return http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=READ_TIMEOUT_SECONDS)
+
+
+@cache
+def _trust() -> ssl.SSLContext:
+    """The authorities known here: read once, since that takes longer than a handshake."""
+    return ssl.create_default_context()
 
 
 def _check_range(file: File, wanted: Range, response: http.client.HTTPResponse) -> None:

@@ -15,6 +15,7 @@ import threading
 import time
 import traceback
 from dataclasses import dataclass
+from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .errors import AgentError, Internal
@@ -121,7 +122,7 @@ class Crew(Generic[Task]):
             while any(process.is_alive() for process in self._processes):
                 self._raise_failure()
                 watch()
-                self._processes[0].join(WATCH_SECONDS)
+                wait([process.sentinel for process in self._processes if process.is_alive()], WATCH_SECONDS)
             self._raise_failure()
         finally:
             self._dismiss()

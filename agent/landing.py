@@ -1,6 +1,6 @@
 """One block on its way to the disk: written, digested, marked, and resumed where it stopped.
 
-Syncing every few MiB bounds the dirty pages of a node that serves searches to that much per worker, so
+Writing out every few MiB bounds the dirty pages of a node that serves searches to that much per worker, so
 that the kernel never stalls everybody to write gigabytes back; the pages themselves stay cached, for the
 searches to come.
 """
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from .blobs import CHUNK_BYTES, Range
 from .errors import Damaged
+from .flushing import Flusher
 from .ledger import Mark
 from .space import disk_full
 
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     from .pacing import Pace
     from .tally import Tally
 
-# The dirty pages that a worker may leave at a time.
-SYNC_BYTES = 8 * 1024 * 1024
+# One that fills and one on its way to the disk: a worker has 8 MiB of dirty pages at most.
+WINDOW_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +49,7 @@ class Landing:
         self._ledger = ledger
         self._descriptor = descriptor
         self._hand = hand
+        self._flusher = Flusher(descriptor, block.start)
         self._digest = hashlib.sha256()
         self.written = 0
         self._counted = 0
@@ -79,16 +81,10 @@ class Landing:
         self._digest.update(chunk)
         self.written += len(chunk)
         self._count(len(chunk))
-        if self.left:
-            if self.written // SYNC_BYTES > (self.written - len(chunk)) // SYNC_BYTES:
-                self._sync()
-            self._mark()
-        self._hand.pace.wait_for(len(chunk))
-
-    def seal(self) -> None:
-        """All bytes are there: sync them, then say so."""
-        self._sync()
+        if self.written // WINDOW_BYTES > (self.written - len(chunk)) // WINDOW_BYTES or not self.left:
+            self._write_out()
         self._mark()
+        self._hand.pace.wait_for(len(chunk))
 
     def leave(self) -> None:
         """Somebody else will take up what is not complete, and count it."""
@@ -99,9 +95,9 @@ class Landing:
         self._counted += length
         self._hand.tally.add(self._hand.shift.worker, "landed", length)
 
-    def _sync(self) -> None:
+    def _write_out(self) -> None:
         with self._writing(0):
-            os.fdatasync(self._descriptor)
+            self._flusher.reach(self._block.start + self.written)
 
     def _mark(self) -> None:
         mark = Mark(written=self.written, digest=self._digest.digest())

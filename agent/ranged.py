@@ -58,11 +58,11 @@ class Ranged:
 
         Safe to repeat after any end: blocks that landed are hashed, not fetched again.
         """
-        blocks = [block for file in files for block in blocks_of(file)]
         missing = sum(self._open(file) for file in files)
         effort = effort_for(missing, self._places.count_start(), self._most)
         self._request_bytes = effort.request_bytes
         self._tally.clear("landed")
+        blocks = in_turns(files, abreast=effort.connections)
         crew = Crew(blocks, self._fetch, crew_size(effort.connections))
 
         def report() -> None:
@@ -88,7 +88,6 @@ class Ranged:
                 except (Network, Throttled) as error:
                     self._tally.add(shift.worker, "retries", 1)
                     shift.pause(patience.after(error, landing.written))
-            landing.seal()
 
     def _reader(self) -> BlobReader:
         if not hasattr(self._of_thread, "reader"):
@@ -108,6 +107,16 @@ class Ranged:
             finally:
                 landing.leave()
                 os.close(descriptor)
+
+
+def in_turns(files: Sequence[File], abreast: int) -> list[Block]:
+    """The blocks of so many files at a time, one of each in turn: writers to one file wait for its lock."""
+    groups = (files[first : first + abreast] for first in range(0, len(files), abreast))
+    return [
+        block
+        for group in groups
+        for block in sorted((b for file in group for b in blocks_of(file)), key=lambda b: b.index)
+    ]
 
 
 @dataclass(slots=True)

@@ -34,6 +34,7 @@ class Usage:
     """What all programs together took; memory is that of the largest one with its children."""
 
     seconds: float
+    cpu_seconds: float
     written_bytes: int
     peak_space_bytes: int
     peak_memory_bytes: int
@@ -51,6 +52,7 @@ def measured(programs: Sequence[Program]) -> Usage:
     began = time.monotonic()
     running = {_start(program): program for program in programs}
     written = space = memory = 0
+    cpu = 0.0
     while running:
         time.sleep(SAMPLE_SECONDS)
         space = max(space, sum(_space_of(program.folder) for program in programs))
@@ -60,11 +62,13 @@ def measured(programs: Sequence[Program]) -> Usage:
             if found:
                 if status:
                     raise subprocess.CalledProcessError(status, running[pid].command)
+                cpu += usage.ru_utime + usage.ru_stime
                 written += usage.ru_oublock * SECTOR_BYTES
                 del running[pid]
     os.sync()
     return Usage(
         seconds=time.monotonic() - began,
+        cpu_seconds=cpu,
         written_bytes=written,
         peak_space_bytes=space,
         peak_memory_bytes=memory,
