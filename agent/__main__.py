@@ -43,7 +43,8 @@ All values come from the environment; WARMUP_BLOB_ENDPOINT is required:
 
 Exit codes: 0 ready, 2 wrong usage, 10 bad manifest, 11 disk full, 12 no identity, 13 access denied,
 14 blob not found, 15 blob changed, 16 damaged, 17 deadline, 18 busy, 19 interrupted, 20 network,
-21 throttled, 22 storage closed, 23 role missing, 24 certificate not trusted, 1 the agent's own fault.
+21 throttled, 22 storage closed, 23 role missing, 24 certificate not trusted, 25 identity busy,
+1 the agent's own fault.
 """
 
 

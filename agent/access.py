@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from .blobs import Account, BlobReader
-from .errors import MayPass, RoleMissing
+from .errors import IdentityBusy, MayPass, RoleMissing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,24 +20,24 @@ LONGEST_PAUSE_SECONDS = 15.0
 
 
 def wait_for_access(
-    account: Account, file: File, role_patience_seconds: float, tell: Callable[[MayPass], None]
+    account: Account, file: File, patience_seconds: float, tell: Callable[[MayPass], None]
 ) -> None:
     """Return once the head of `file` can be read; `tell` hears each reason why it cannot be yet.
 
     A closed account is waited for without limit: only the control plane knows whether it will open.
 
     Raises:
-        RoleMissing: no role after `role_patience_seconds`.
+        RoleMissing, IdentityBusy: no role, or no token, after `patience_seconds`.
         WillNotPass: waiting is of no use.
     """
     reader = BlobReader(account)
-    until = time.monotonic() + role_patience_seconds
+    until = time.monotonic() + patience_seconds
     pause = FIRST_PAUSE_SECONDS
     while True:
         try:
             reader.probe(file)
         except MayPass as error:
-            if isinstance(error, RoleMissing) and time.monotonic() > until:
+            if isinstance(error, RoleMissing | IdentityBusy) and time.monotonic() > until:
                 raise
             tell(error)
             # Spread, so that a thousand nodes do not knock at the same moment.

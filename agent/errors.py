@@ -7,7 +7,8 @@ Every error says in its message what happened, and to what; `remedy` says what t
     │   ├── Network        20  resets, hangs, names that do not resolve, short bodies
     │   ├── Throttled      21  429, 503: the account asks for patience
     │   ├── StorageClosed  22  403 AuthorizationFailure: the account admits nobody from here
-    │   └── RoleMissing    23  403 AuthorizationPermissionMismatch: a grant has not arrived yet
+    │   ├── RoleMissing    23  403 AuthorizationPermissionMismatch: a grant has not arrived yet
+    │   └── IdentityBusy   25  whoever gives tokens does not answer, or asks for patience
     └── WillNotPass            asking again changes nothing
         ├── BadManifest    10  the manifest or the environment cannot be obeyed
         ├── DiskFull       11  the database does not fit
@@ -88,6 +89,14 @@ class RoleMissing(MayPass):
     kind = "access_denied"
     exit_code = 23
     remedy = "grant the kubelet identity Storage Blob Data Reader on the container or the account"
+
+
+class IdentityBusy(MayPass):
+    """Whoever gives tokens cannot do so now."""
+
+    kind = "identity_unavailable"
+    exit_code = 25
+    remedy = "check the node's metadata service, or the endpoint that gives its tokens"
 
 
 class BadManifest(WillNotPass):

@@ -1,14 +1,14 @@
 """Tokens for storage: from the App-Service-style endpoint, a federated token, or IMDS; or a SAS from a file.
 
-A token is kept until shortly before it expires. What comes back from here goes into a request to the
-account's own origin (`blobs.py`) and nowhere else: not into logs, errors, reports or arguments.
+A token is renewed some minutes before it expires, and used until then while it cannot be. What comes back
+from here goes into a request to the account's own origin (`blobs.py`) and nowhere else: not into logs,
+errors, reports or arguments.
 """
 
 from __future__ import annotations
 
 import http.client
 import json
-import random
 import ssl
 import threading
 import time
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlencode, urlsplit
 
-from .errors import IdentityUnavailable, quoted
+from .errors import IdentityBusy, IdentityUnavailable, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 RESOURCE = "https://storage.azure.com/"
 IMDS_PATH = "/metadata/identity/oauth2/token"
 TIMEOUT_SECONDS = 10.0
-# IMDS documents up to 70 s of unavailability while it is being updated.
-ATTEMPTS = 7
-FIRST_PAUSE_SECONDS = 1.0
 # Renewed early, so that no request begins with a token that expires on its way.
 RENEWAL_SECONDS = 300.0
+# After a renewal that failed while the token is still good.
+ANOTHER_TRY_SECONDS = 15.0
 # A node whose clock is ahead would take every token for an expired one, and ask for one per request.
 LEAST_SECONDS = 60.0
-PASSING = frozenset({404, 410, 429, 500, 502, 503, 504})
+# The metadata service answers with the first two while it is updated, and documents a minute and more of it.
+PASSING = frozenset({404, 410, 408, 429, 500, 502, 503, 504})
 
 
 class Credentials(Protocol):
@@ -67,17 +67,19 @@ class Bearer:
     settings: IdentitySettings
     _token: str = ""
     _renew_at: float = 0.0
+    _expires_at: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def headers(self) -> dict[str, str]:
         """The `Authorization` header.
 
         Raises:
-            IdentityUnavailable: no token is to be had.
+            IdentityBusy: no token is to be had now.
+            IdentityUnavailable: nor will one be.
         """
         with self._lock:
             if time.monotonic() >= self._renew_at:
-                self._renew()
+                self._renew_or_keep()
             return {"Authorization": f"Bearer {self._token}"}
 
     def query(self) -> str:
@@ -87,17 +89,27 @@ class Bearer:
     def forget(self) -> None:
         """Ask for a fresh token next time."""
         with self._lock:
-            self._renew_at = 0.0
+            self._renew_at = self._expires_at = 0.0
+
+    def _renew_or_keep(self) -> None:
+        try:
+            self._renew()
+        except IdentityBusy:
+            if time.monotonic() >= self._expires_at:
+                raise
+            self._renew_at = time.monotonic() + ANOTHER_TRY_SECONDS
 
     def _renew(self) -> None:
         request = token_request(self.settings)
-        answer = _ask_patiently(request)
+        answer = _ask(request)
         token = answer.get("access_token")
         if not isinstance(token, str) or not token.isascii() or not token.isprintable():
             raise IdentityUnavailable(f"{request.source} answered without a token")
         self._token = token
         lifetime = _lifetime(answer)
-        self._renew_at = time.monotonic() + max(lifetime - RENEWAL_SECONDS, lifetime / 2)
+        now = time.monotonic()
+        self._renew_at = now + max(lifetime - RENEWAL_SECONDS, lifetime / 2)
+        self._expires_at = now + lifetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,27 +187,19 @@ def _federated_request(settings: IdentitySettings, token_file: Path) -> TokenReq
     )
 
 
-def _ask_patiently(request: TokenRequest) -> dict[str, Any]:
-    pause = FIRST_PAUSE_SECONDS
-    failure = ""
-    for attempt in range(ATTEMPTS):
-        if attempt:
-            time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - spreads nodes, hides nothing
-            pause *= 2
-        try:
-            status, body = _ask(request)
-        except (OSError, http.client.HTTPException) as error:
-            failure = f"{type(error).__name__}: {error}"
-            continue
-        if status == http.HTTPStatus.OK:
-            return _answer(request, body)
-        failure = f"HTTP {status}: {quoted(body)}"
-        if status not in PASSING:
-            break
-    raise IdentityUnavailable(f"{request.source} gave no token: {quoted(failure)}")
+def _ask(request: TokenRequest) -> dict[str, Any]:
+    try:
+        status, body = _exchange(request)
+    except (OSError, http.client.HTTPException) as error:
+        failure = quoted(f"{type(error).__name__}: {error}")
+        raise IdentityBusy(f"{request.source} gave no token: {failure}") from error
+    if status == http.HTTPStatus.OK:
+        return _answer(request, body)
+    kind = IdentityBusy if status in PASSING else IdentityUnavailable
+    raise kind(f"{request.source} gave no token: HTTP {status}: {quoted(body)}")
 
 
-def _ask(request: TokenRequest) -> tuple[int, str]:
+def _exchange(request: TokenRequest) -> tuple[int, str]:
     parts = urlsplit(request.url)
     connection = _connection(parts.scheme, parts.netloc)
     target = parts.path + (f"?{parts.query}" if parts.query else "")

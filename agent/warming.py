@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from .access import wait_for_access
 from .caching import bring_into_memory
-from .errors import BadManifest, Damaged, DeadlinePassed, RoleMissing, StorageClosed
+from .errors import BadManifest, Damaged, DeadlinePassed, IdentityBusy, RoleMissing, StorageClosed
 from .locking import locked
 from .probing import probe
 from .publishing import owned_by_others, publish
@@ -131,8 +131,8 @@ def _fetch(look: Look, files: Sequence[File]) -> None:
         began = time.monotonic()
         try:
             look.engine.copy(files, _watching(look, began + left))
-        except (StorageClosed, RoleMissing) as error:
-            log(f"the account closed while copying: {error}")
+        except (StorageClosed, RoleMissing, IdentityBusy) as error:
+            log(f"lost access while copying: {error}")
             left -= time.monotonic() - began
         else:
             return

@@ -92,3 +92,58 @@ def test_a_clock_two_hours_ahead_changes_nothing(node: WarmNode, server: BlobSer
 
     assert outcome.exit_code == 0
     assert server.tokens_given.total() == 1
+
+
+@pytest.mark.parametrize("unlucky", [[429, 503], [410, 404], [500, 504]])
+def test_a_metadata_service_that_fails_is_waited_for_and_said_so(
+    node: WarmNode, server: BlobServer, metadata: dict[str, str], unlucky: list[int]
+) -> None:
+    server.unlucky_tokens = list(unlucky)
+
+    outcome = node.look(server.manifest("core_nt"), **metadata)
+
+    assert outcome.exit_code == 0
+    waiting = [r["error"] for r in outcome.reports if r["phase"] == "waiting_for_access" and r["error"]]
+    assert [error["kind"] for error in waiting] == ["identity_unavailable"] * 2
+    assert all(f"HTTP {status}" in error["message"] for error, status in zip(waiting, unlucky, strict=True))
+
+
+def test_a_metadata_service_that_nobody_reaches_is_waited_for(
+    node: WarmNode, server: BlobServer, metadata: dict[str, str]
+) -> None:
+    silent = {**metadata, "AZURE_POD_IDENTITY_AUTHORITY_HOST": "http://127.0.0.1:1"}
+    process = node.start(server.manifest("core_nt"), **silent)
+
+    wait_until(lambda: '"identity_unavailable"' in node.termination_log.read_text())
+
+    process.terminate()
+    output, _ = process.communicate()
+    assert '"phase":"waiting_for_access"' in output
+    assert process.returncode == 19
+
+
+def test_no_token_within_the_patience_ends_the_look(
+    node: WarmNode, server: BlobServer, metadata: dict[str, str]
+) -> None:
+    server.unlucky_tokens = [503] * 9
+
+    outcome = node.look(server.manifest("core_nt"), WARMUP_ROLE_PATIENCE_SECONDS="0", **metadata)
+
+    assert (outcome.exit_code, outcome.error["kind"]) == (25, "identity_unavailable")
+
+
+def test_a_token_that_is_lost_midway_is_waited_for_and_almost_nothing_is_fetched_twice(
+    node: WarmNode, server: BlobServer, metadata: dict[str, str]
+) -> None:
+    manifest = server.manifest("core_nt")
+    process = node.start(manifest, WARMUP_MAX_MBPS="9", **metadata)
+    wait_until(server.has_served)
+    server.unlucky_tokens = [503, 503, 503]
+    server.accepted_token = "the-token-after-that"
+
+    output, _ = process.communicate()
+
+    assert process.returncode == 0
+    assert node.files() == contents(server, "core_nt")
+    assert server.served_bytes <= manifest["bytes"] * 1.02
+    assert "lost access while copying" in output

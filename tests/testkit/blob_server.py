@@ -89,6 +89,8 @@ class BlobServer:
     """By the path that was asked."""
     token_seconds: int = 3600
     accepted_token: str = TOKEN
+    unlucky_tokens: list[int] = field(default_factory=list)
+    """What the next requests for a token are answered with, instead of one."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -257,10 +259,10 @@ class _Handler(BaseHTTPRequestHandler):
         """Requests are kept, not printed."""
 
     def _give_token(self, *, entitled: bool) -> None:
-        if not entitled:
-            self._refuse(400, "bad_request", {})
-            return
         server = self.blobs
+        if not entitled or server.unlucky_tokens:
+            self._refuse(server.unlucky_tokens.pop(0) if entitled else 400, "bad_request", {})
+            return
         server.tokens_given[urlsplit(self.path).path] += 1
         # Entra tells how long a token lives, App Service when it ends, by its own clock.
         ends = {"expires_on": str(int(time.time()) + server.token_seconds)}

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from testkit.blob_server import CLIENT, IDENTITY_HEADER, TOKEN, blob_server
 
-from agent.errors import IdentityUnavailable
+from agent.errors import IdentityBusy, IdentityUnavailable
 from agent.identity import Bearer, Sas, credentials_for, token_request
 from agent.settings import IdentitySettings
 
@@ -90,6 +90,21 @@ def test_an_identity_that_is_not_there_is_named_at_once() -> None:
         with pytest.raises(IdentityUnavailable, match="IDENTITY_ENDPOINT gave no token: HTTP 400") as caught:
             bearer.headers()
         assert "AZURE_CLIENT_ID" in caught.value.remedy
+
+
+def test_a_token_that_cannot_be_renewed_is_kept_until_it_expires() -> None:
+    with blob_server() as server:
+        server.token_seconds = 600
+        bearer = Bearer(settings(imds=server.endpoint, client_id=CLIENT))
+        first = bearer.headers()
+        server.unlucky_tokens = [503, 503]
+
+        bearer._renew_at = 0.0
+        assert bearer.headers() == first
+        assert server.unlucky_tokens == [503]
+        bearer.forget()
+        with pytest.raises(IdentityBusy, match="IMDS gave no token: HTTP 503"):
+            bearer.headers()
 
 
 def test_a_sas_is_read_from_its_file_each_time(tmp_path: Path) -> None:
