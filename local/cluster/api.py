@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from local.cluster import discovery, openapi, podlogs, tables, watching, writing
+from local.cluster import admitting, discovery, openapi, podlogs, tables, watching, webhooks, writing
 from local.cluster.access import Tokens, check_allowed, user_of
 from local.cluster.applying import APPLY_TYPE, Applier
 from local.cluster.deleting import PROPAGATIONS, DeleteOptions, delete
@@ -118,17 +118,20 @@ async def _serve(api: Api, http: Request, request: ApiRequest) -> Response:
     if PROTOBUF in media_type:
         raise unsupported_media_type(["application/json", "application/yaml"])
     body = _parse_body(await http.body())
-    return _write(api, request, media_type, body)
-
-
-def _write(api: Api, request: ApiRequest, content_type: str, body: Any) -> Response:
+    if request.verb in {"delete", "deletecollection"}:
+        return JSONResponse(_delete(api, request, body or {}))
     if request.verb == "create":
-        return JSONResponse(writing.create(api.store, _place(request), body), 201)
+        body = await webhooks.mutated(api.store, _place(request), body)
+    item, code = _write(api, request, media_type, body)
+    return JSONResponse(item, code, headers=admitting.warnings(api.store, request.kind, item))
+
+
+def _write(api: Api, request: ApiRequest, content_type: str, body: Any) -> tuple[Json, int]:
+    if request.verb == "create":
+        return writing.create(api.store, _place(request), body), HTTPStatus.CREATED
     if request.verb == "update":
-        return JSONResponse(writing.replace(api.store, _place(request), body))
-    if request.verb == "patch":
-        return _patch(api, request, content_type, body)
-    return JSONResponse(_delete(api, request, body or {}))
+        return writing.replace(api.store, _place(request), body), HTTPStatus.OK
+    return _patch(api, request, content_type, body)
 
 
 def _read(api: Api, request: ApiRequest, accept: str) -> Response:
@@ -166,18 +169,18 @@ def _list(api: Api, request: ApiRequest, selection: Selection, table_include: st
     return {**identity, "metadata": page.metadata, "items": bare}
 
 
-def _patch(api: Api, request: ApiRequest, content_type: str, body: Any) -> Response:
+def _patch(api: Api, request: ApiRequest, content_type: str, body: Any) -> tuple[Json, int]:
     media_type = content_type.partition(";")[0].strip()
     place = _place(request)
     if media_type == APPLY_TYPE:
         applier = Applier(manager=request.query.get("fieldManager", ""), force=request.flag("force"))
         applied, created = writing.apply(api.store, place, body, applier)
-        return JSONResponse(applied, 201 if created else 200)
+        return applied, HTTPStatus.CREATED if created else HTTPStatus.OK
     patch = PATCHES.get(media_type)
     if patch is None:
         raise unsupported_media_type([*PATCHES, APPLY_TYPE])
     before = api.store.get(request.kind, request.namespace, request.name)
-    return JSONResponse(writing.replace(api.store, place, patch(before, body)))
+    return writing.replace(api.store, place, patch(before, body)), HTTPStatus.OK
 
 
 def _delete(api: Api, request: ApiRequest, body: Json) -> Json:

@@ -13,6 +13,9 @@ Off unless asked for (`--control`), under `/control/` of the API server, with a 
     PUT    /control/faults                 {"seed": 7, "faults": [{"effect": "latency" | "error" | "hang" |
                                            "lost_reply", "verb": "list", "resource": "pods", "share": 0.2,
                                            "seconds": 1, "code": 503}]}; an empty list ends them
+    PUT    /control/safeguards             {"namespace": "default", "policy": "gatekeeper" |
+                                           "validating-policy" | null}: refuse what mounts hostPath there,
+                                           DaemonSets themselves and not only their pods
     PUT    /control/simulation             {"termination_message": "…"}: what init containers leave on
                                            simulated nodes; $(NAME) is a variable of the container's
 """
@@ -28,13 +31,14 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from local.cluster import safeguards
 from local.cluster.defaulting import quality_of_service
 from local.cluster.failures import ApiError, bad_request, unauthorized
 from local.cluster.faults import Faults, parse_faults
 from local.cluster.nodestates import new_node, with_readiness
 from local.cluster.objects import Json, is_ready, name_of, timestamp, utc_now
 from local.cluster.patching import merge_patch
-from local.cluster.resources import NODES, PODS
+from local.cluster.resources import NAMESPACES, NODES, PODS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -74,6 +78,7 @@ def control_routes(control: Control) -> list[Route]:
         ("POST", "/control/nodes/{name}/kill"): _kill,
         ("POST", "/control/nodes/{name}/evict"): _evict,
         ("PUT", "/control/faults"): _put_faults,
+        ("PUT", "/control/safeguards"): _put_safeguards,
         ("PUT", "/control/simulation"): _put_simulation,
     }
     return [
@@ -187,6 +192,16 @@ async def _put_faults(control: Control, name: str, body: Json) -> Json:
     faults, seed = parse_faults(body)
     control.faults.put(faults, seed)
     return control.faults.as_json()
+
+
+async def _put_safeguards(control: Control, name: str, body: Json) -> Json:
+    del name
+    policy = body.get("policy")
+    if policy is not None and policy not in safeguards.POLICIES:
+        raise bad_request(f"no such policy: {policy!r}; there are {', '.join(safeguards.POLICIES)}, and null")
+    namespace = control.store.get(NAMESPACES, "", str(body.get("namespace", "default")))
+    annotated = merge_patch(namespace, {"metadata": {"annotations": {safeguards.ANNOTATION: policy}}})
+    return control.store.update(NAMESPACES, annotated)
 
 
 async def _put_simulation(control: Control, name: str, body: Json) -> Json:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from local.cluster import daemonsets, writing
+from local.cluster import daemonsets, webhooks, writing
 from local.cluster.deleting import collect_garbage, delete_pod, empty_namespaces
 from local.cluster.events import Event, Source, record
 from local.cluster.failures import ApiError
@@ -26,9 +27,11 @@ from local.cluster.objects import (
     utc_now,
 )
 from local.cluster.resources import DAEMON_SETS, NODES, PODS
+from local.cluster.retrying import Retries
 from local.cluster.scheduling import Placement, place
 
 if TYPE_CHECKING:
+    from local.cluster.daemonsets import Plan
     from local.cluster.store import Store
 
 SETTLE_SECONDS = 0.01
@@ -39,32 +42,38 @@ SCHEDULER = Source(component="default-scheduler")
 
 
 async def run_controllers(store: Store) -> None:
-    """Reconcile after every change, for ever."""
-    subscription = store.subscribe()
+    """Reconcile after every change, for ever, and again when what was refused is due."""
+    subscription, retries = store.subscribe(), Retries()
     while True:
-        sync(store)
-        await subscription.wait()
+        await sync(store, retries)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(retries.seconds()):
+                await subscription.wait()
         await asyncio.sleep(SETTLE_SECONDS)
         for _ in subscription.drain():
             pass
 
 
-def sync(store: Store) -> None:
+async def sync(store: Store, retries: Retries) -> None:
     """One round of every controller."""
     sync_nodes(store)
-    sync_daemon_sets(store)
+    await sync_daemon_sets(store, retries)
     schedule_pods(store)
     collect_garbage(store)
     empty_namespaces(store)
 
 
-def sync_daemon_sets(store: Store) -> None:
+async def sync_daemon_sets(store: Store, retries: Retries) -> None:
     """Follow each DaemonSet's plan."""
     nodes = store.list(NODES)
     owned = _pods_by_controller(store)
-    for daemon_set in store.list(DAEMON_SETS):
-        if not is_deleting(daemon_set):
-            _follow_plan(store, daemon_set, nodes, owned[uid_of(daemon_set)])
+    daemon_sets = [item for item in store.list(DAEMON_SETS) if not is_deleting(item)]
+    retries.keep({uid_of(item) for item in daemon_sets})
+    for daemon_set in daemon_sets:
+        plan = daemonsets.reconcile(daemon_set, nodes, owned[uid_of(daemon_set)])
+        _delete_pods(store, daemon_set, plan, owned[uid_of(daemon_set)])
+        await _create_pods(store, daemon_set, plan, retries)
+        _tell_status(store, daemon_set, plan)
 
 
 def schedule_pods(store: Store) -> None:
@@ -96,8 +105,7 @@ def _pods_by_controller(store: Store) -> dict[str, list[Json]]:
     return owned
 
 
-def _follow_plan(store: Store, daemon_set: Json, nodes: list[Json], pods: list[Json]) -> None:
-    plan = daemonsets.reconcile(daemon_set, nodes, pods)
+def _delete_pods(store: Store, daemon_set: Json, plan: Plan, pods: list[Json]) -> None:
     by_name = {name_of(pod): pod for pod in pods}
     for name in plan.failed:
         node = daemonsets.node_of(by_name[name])
@@ -117,20 +125,31 @@ def _follow_plan(store: Store, daemon_set: Json, nodes: list[Json], pods: list[J
             daemon_set,
             Event(type="Normal", reason="SuccessfulDelete", message=message, source=DAEMON_SET_CONTROLLER),
         )
+
+
+async def _create_pods(store: Store, daemon_set: Json, plan: Plan, retries: Retries) -> None:
+    uid = uid_of(daemon_set)
+    if not retries.is_due(uid):
+        return
     for node in plan.create_on:
-        if not _create_pod(store, daemon_set, node):
-            break
-    if plan.status != daemon_set["status"]:
-        store.update(
-            DAEMON_SETS,
-            {**store.get(DAEMON_SETS, namespace_of(daemon_set), name_of(daemon_set)), "status": plan.status},
-        )
+        if not await _create_pod(store, daemon_set, node):
+            retries.refused(uid)
+            return
+    retries.succeeded(uid)
 
 
-def _create_pod(store: Store, daemon_set: Json, node: str) -> bool:
+def _tell_status(store: Store, daemon_set: Json, plan: Plan) -> None:
+    current = store.find(DAEMON_SETS, namespace_of(daemon_set), name_of(daemon_set))
+    # While a webhook was asked, it may have been deleted, or another may have its name.
+    if current is not None and uid_of(current) == uid_of(daemon_set) and plan.status != current["status"]:
+        store.update(DAEMON_SETS, {**current, "status": plan.status})
+
+
+async def _create_pod(store: Store, daemon_set: Json, node: str) -> bool:
     where = writing.Place(kind=PODS, namespace=namespace_of(daemon_set))
     try:
-        pod = writing.create(store, where, daemonsets.new_pod(daemon_set, node))
+        wanted = await webhooks.mutated(store, where, daemonsets.new_pod(daemon_set, node))
+        pod = writing.create(store, where, wanted)
     except ApiError as error:
         message = f"Error creating: {error.message}"
         record(

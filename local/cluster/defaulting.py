@@ -7,7 +7,16 @@ import copy
 from typing import TYPE_CHECKING
 
 from local.cluster.objects import Json, containers_of
-from local.cluster.resources import DAEMON_SETS, JOBS, NAMESPACES, NODES, PODS, SECRETS, Kind
+from local.cluster.resources import (
+    DAEMON_SETS,
+    JOBS,
+    MUTATING_WEBHOOKS,
+    NAMESPACES,
+    NODES,
+    PODS,
+    SECRETS,
+    Kind,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -137,6 +146,18 @@ def _secret(item: Json) -> None:
         item["data"] = {**(item.get("data") or {}), **encoded}
 
 
+def _mutating_webhooks(item: Json) -> None:
+    defaults = {
+        "failurePolicy": "Fail",
+        "matchPolicy": "Equivalent",
+        "namespaceSelector": {},
+        "objectSelector": {},
+        "reinvocationPolicy": "Never",
+        "timeoutSeconds": 10,
+    }
+    item["webhooks"] = [{**defaults, **webhook} for webhook in item.get("webhooks") or []]
+
+
 _FRESH_STATUSES: dict[Kind, Json] = {
     NAMESPACES: {"phase": "Active"},
     DAEMON_SETS: {
@@ -154,5 +175,6 @@ _DEFAULTS: dict[Kind, Callable[[Json], None]] = {
     PODS: _pod,
     DAEMON_SETS: _daemon_set,
     JOBS: _job,
+    MUTATING_WEBHOOKS: _mutating_webhooks,
     SECRETS: _secret,
 }

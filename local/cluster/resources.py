@@ -76,6 +76,13 @@ DAEMON_SETS = Kind(
     subresources=("status",),
 )
 JOBS = Kind(group="batch", version="v1", plural="jobs", kind="Job", subresources=("status",))
+MUTATING_WEBHOOKS = Kind(
+    group="admissionregistration.k8s.io",
+    version="v1",
+    plural="mutatingwebhookconfigurations",
+    kind="MutatingWebhookConfiguration",
+    namespaced=False,
+)
 
 KINDS = (
     NAMESPACES,
@@ -87,6 +94,7 @@ KINDS = (
     SERVICE_ACCOUNTS,
     DAEMON_SETS,
     JOBS,
+    MUTATING_WEBHOOKS,
 )
 
 GROUP_VERSIONS = tuple(sorted({(kind.group, kind.version) for kind in KINDS}))

@@ -10,7 +10,16 @@ from typing import Any
 
 from local.cluster.failures import bad_request
 from local.cluster.objects import Json
-from local.cluster.resources import CONFIG_MAPS, DAEMON_SETS, JOBS, NODES, PODS, SECRETS, Kind
+from local.cluster.resources import (
+    CONFIG_MAPS,
+    DAEMON_SETS,
+    JOBS,
+    MUTATING_WEBHOOKS,
+    NODES,
+    PODS,
+    SECRETS,
+    Kind,
+)
 
 _TEXTS = {"*": str}
 _SELECTOR = {"matchLabels": _TEXTS, "matchExpressions": [{"key": str, "operator": str, "values": [str]}]}
@@ -108,6 +117,24 @@ _SHAPES: dict[Kind, Any] = {
         "metadata": _METADATA,
         "spec": {"unschedulable": bool, "taints": [{"key": str, "value": str, "effect": str}]},
         "status": _STATUS,
+    },
+    MUTATING_WEBHOOKS: {
+        "metadata": _METADATA,
+        "webhooks": [
+            {
+                "name": str,
+                "clientConfig": {"url": str, "caBundle": str},
+                "rules": [
+                    {"operations": [str], "apiGroups": [str], "apiVersions": [str], "resources": [str]}
+                ],
+                "failurePolicy": str,
+                "timeoutSeconds": int,
+                "sideEffects": str,
+                "admissionReviewVersions": [str],
+                "namespaceSelector": _SELECTOR,
+                "objectSelector": _SELECTOR,
+            }
+        ],
     },
 }
 _ANY_OBJECT = {"metadata": _METADATA, "spec": {}, "status": {}, "involvedObject": _TEXTS}

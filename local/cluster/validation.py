@@ -10,8 +10,20 @@ from local.cluster.metadata_rules import SUBDOMAIN_LENGTH, bad_value, label_caus
 from local.cluster.objects import Json, labels_of, name_of
 from local.cluster.placement_rules import node_causes, owner_causes, selector_causes
 from local.cluster.pod_rules import job_causes, pod_causes, pod_change_causes, template_causes
-from local.cluster.resources import CONFIG_MAPS, DAEMON_SETS, JOBS, NODES, PODS, SECRETS, Kind
+from local.cluster.podsecurity import namespace_causes
+from local.cluster.resources import (
+    CONFIG_MAPS,
+    DAEMON_SETS,
+    JOBS,
+    MUTATING_WEBHOOKS,
+    NAMESPACES,
+    NODES,
+    PODS,
+    SECRETS,
+    Kind,
+)
 from local.cluster.selectors import selects
+from local.cluster.webhook_rules import webhook_causes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -107,6 +119,8 @@ def _job_change_causes(item: Json, before: Json) -> Iterator[Cause]:
 
 _RULES: dict[Kind, Callable[[Json], Iterable[Cause]]] = {
     DAEMON_SETS: _daemon_set_causes,
+    MUTATING_WEBHOOKS: webhook_causes,
+    NAMESPACES: namespace_causes,
     NODES: node_causes,
     PODS: pod_causes,
     JOBS: job_causes,

@@ -6,6 +6,7 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from local.cluster.admitting import admit
 from local.cluster.applying import Applier, applied, fields_of, with_owners
 from local.cluster.defaulting import TEMPLATE_GENERATION, fresh_status, with_defaults
 from local.cluster.failures import bad_request, conflict, forbidden
@@ -64,6 +65,7 @@ def create(store: Store, place: Place, body: Json) -> Json:
     if kind == DAEMON_SETS:
         item["metadata"]["annotations"][TEMPLATE_GENERATION] = "1"
     validate(kind, item, None)
+    admit(store, kind, item)
     if kind == PODS:
         _check_service_account(store, item)
     if place.dry_run:
@@ -103,6 +105,7 @@ def store_next(store: Store, place: Place, item: Json) -> Json:
         following["status"] = before["status"]
     _count_generation(kind, following, before)
     validate(kind, following, before)
+    admit(store, kind, following, before)
     return following if place.dry_run else store.update(kind, following)
 
 

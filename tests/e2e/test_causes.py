@@ -271,6 +271,18 @@ def test_pods_that_the_api_server_refuses_end_the_run_in_its_own_words(stack: La
     assert output["causes"][0]["kind"] == "pod_refused"
 
 
+def test_pods_that_a_namespace_does_not_allow_end_the_run_and_leave_nothing(stack: LaptopStack) -> None:
+    with stack.fate.namespace_labelled("pod-security.kubernetes.io/enforce", "baseline"):
+        output = stack.warm(DATABASE)["output"]
+
+    assert output["status"] == "failed"
+    assert output["causes"][0]["kind"] == "pod_refused"
+    assert 'violates PodSecurity "baseline:latest": hostPath volumes (volume "workspace")' in output["error"]
+    assert stack.network()["public_access"] == "Disabled"
+    daemon_sets = stack.fate.kubernetes("GET", "/apis/apps/v1/namespaces/default/daemonsets")["items"]
+    assert DATABASE not in {item["metadata"]["labels"]["db"] for item in daemon_sets}
+
+
 @contextmanager
 def without_reader_role(stack: LaptopStack) -> Iterator[None]:
     """Take the nodes' roles back, and the app's right to grant them."""

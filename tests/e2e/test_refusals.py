@@ -96,6 +96,18 @@ def test_a_dry_run_of_a_closed_account_plans_what_it_can_see(stack: LaptopStack)
     assert stack.fate.arm_writes() == writes
 
 
+def test_a_cluster_whose_policy_forbids_host_paths_is_refused_in_its_words(stack: LaptopStack) -> None:
+    before = stack.network()
+    with stack.fate.safeguards("gatekeeper"):
+        output = stack.warm(DATABASE)["output"]
+
+    assert output["status"] == "failed", output
+    assert output["error"].startswith(f"a policy of cluster '{CLUSTER}' forbids the warm-up's pods (")
+    assert "HostPath volume" in output["error"]
+    assert stack.network() == before
+    assert stack.fate.kubernetes("GET", _OBJECTS[1])["items"] == []
+
+
 def written(stack: LaptopStack) -> list[tuple[str, str]]:
     """Every object of a warm-up, by name and version."""
     items = [item for path in _OBJECTS for item in stack.fate.kubernetes("GET", path)["items"]]

@@ -73,6 +73,27 @@ class Fate:
         return list(self.kubernetes("GET", "/api/v1/namespaces/default/pods")["items"])
 
     @contextmanager
+    def namespace_labelled(self, key: str, value: str) -> Iterator[None]:
+        """Label the namespace of the warm-ups for a while."""
+        path = "/api/v1/namespaces/default"
+        namespace = self.kubernetes("GET", path)
+        labels = namespace["metadata"]["labels"]
+        self.kubernetes("PUT", path, {"metadata": {"name": "default", "labels": {**labels, key: value}}})
+        try:
+            yield
+        finally:
+            self.kubernetes("PUT", path, {"metadata": {"name": "default", "labels": labels}})
+
+    @contextmanager
+    def safeguards(self, policy: str) -> Iterator[None]:
+        """Put that namespace under a policy for a while."""
+        self.cluster("PUT", "safeguards", {"policy": policy})
+        try:
+            yield
+        finally:
+            self.cluster("PUT", "safeguards", {"policy": None})
+
+    @contextmanager
     def node(self, name: str, *, change: dict[str, Any], back: dict[str, Any]) -> Iterator[None]:
         """Change a node for a while."""
         self.cluster("PATCH", f"nodes/{name}", change)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import copy
 from pathlib import Path
@@ -18,6 +19,7 @@ from local.cluster.nodes.volumes import MountError, VolumeFolders, mounts_of, se
 from local.cluster.nodestates import new_node
 from local.cluster.objects import containers_of, utc_now
 from local.cluster.resources import DAEMON_SETS, NAMESPACES, NODES, PODS, Kind
+from local.cluster.retrying import Retries
 from local.cluster.store import Store
 from local.cluster.writing import Place, create, replace
 
@@ -128,7 +130,7 @@ def test_no_pod_that_is_accepted_breaks_its_node(body: Json) -> None:
     pod = offered(store, PODS, body)
     if pod is None:
         return
-    sync(store)
+    asyncio.run(sync(store, Retries()))
     for container in containers_of(pod):
         with contextlib.suppress(ConfigError):
             environment_of(store, pod, container, {})
@@ -157,9 +159,9 @@ def test_no_daemon_set_that_is_accepted_breaks_the_controllers(body: Json) -> No
     if offered(store, DAEMON_SETS, body) is None:
         return
     for _ in range(3):
-        sync(store)
+        asyncio.run(sync(store, Retries()))
     version = store.version
-    sync(store)
+    asyncio.run(sync(store, Retries()))
     assert store.version == version
 
 
@@ -174,4 +176,4 @@ def test_no_node_that_is_accepted_breaks_the_controllers(body: Json) -> None:
         replace(store, Place(kind=NODES, name="n"), {**body, "metadata": known["metadata"]})
         replace(store, Place(kind=NODES, name="n", subresource="status"), {**body, "metadata": {}})
     for _ in range(2):
-        sync(store)
+        asyncio.run(sync(store, Retries()))
