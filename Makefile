@@ -2,6 +2,9 @@
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
 export FOLDER NAME  # by environment: a shell never reads them as its own words
+# From the command line only: a shell may have a HOST of its own.
+export STACK_HOST ?= $(if $(filter command,$(origin HOST)),$(HOST))
+export STACK_CLUSTER ?= $(if $(filter command,$(origin CLUSTER)),$(CLUSTER))
 .PHONY: help setup demo up down status stage test unit bench check format clean
 
 help: ## this list

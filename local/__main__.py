@@ -15,11 +15,16 @@ from local.dashboard import DashboardError
 from local.databases import DatabaseError
 from local.demo import DemoError
 from local.evidence import EvidenceError
+from local.hosts import HostError
+from local.kubeconfigs import ClusterError
 from local.places import places
 from local.stack import Stack, StackError
 from local.staging import stage
 
-_TROUBLE = (StackError, AzuriteError, DatabaseError, DashboardError, DemoError, EvidenceError)
+_TROUBLE = (
+    *(StackError, ClusterError, HostError, AzuriteError),
+    *(DatabaseError, DashboardError, DemoError, EvidenceError),
+)
 
 
 def main() -> int:
@@ -110,7 +115,7 @@ def _describe(up: Stack) -> None:
         f"blobs              {plan.blob_url}blast-db",
         f"Kubernetes         kubectl --kubeconfig {where.kubeconfig} get nodes",
         f"certificates       {where.tls / 'ca.pem'}",
-        *(f"{node:<19}{where.blast_folder(node)}" for node in plan.node_names),
+        *(f"{node:<19}{where.blast_folder(node)}" for node in plan.node_names if plan.sees_nodes),
         *(f"log                {file}" for file in stack.log_files(where) if file != where.blob_requests),
         f"blob request log   {where.blob_requests}",
         "",

@@ -1,7 +1,8 @@
 """Azurite, the blob server: how it is started and when it is ready.
 
-Blobs only, over TLS, OAuth on. Its accounts and their keys are this stack's own, drawn at random and kept
-in the data folder; the keys serve staging, which is the operator's act, and are given to no app and no pod.
+Over TLS, OAuth on; queues and tables beside the blobs only where a host keeps its task hub in them. Its
+accounts and their keys are this stack's own, drawn at random and kept in the data folder; the keys serve
+staging, which is the operator's act, and such a host; they are given to no app and no pod.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 
     from local.certificates import Certificates
 
-PROGRAM = Path(__file__).parent / "npm/node_modules/azurite/dist/src/blob/main.js"
+FOLDER = Path(__file__).parent / "npm/node_modules/azurite/dist/src"
+BLOBS_ONLY = FOLDER / "blob/main.js"
+ALL_SERVICES = FOLDER / "azurite.js"
 
 KEY_BYTES = 64
 """Storage account keys are 512 bits."""
@@ -46,6 +49,8 @@ class AzuritePlan:
     port: int
     certificates: Certificates
     accounts: Sequence[str]
+    queue_port: int | None = None
+    table_port: int | None = None
 
     @property
     def endpoint(self) -> str:
@@ -55,11 +60,19 @@ class AzuritePlan:
 
 def command(plan: AzuritePlan) -> list[str]:
     """The program and its arguments."""
-    if not PROGRAM.exists():
-        raise AzuriteError(f"{PROGRAM} is missing; run `npm ci --ignore-scripts` in {PROGRAM.parents[5]}")
+    others = {"queue": plan.queue_port, "table": plan.table_port}
+    program = ALL_SERVICES if any(others.values()) else BLOBS_ONLY
+    if not program.exists():
+        raise AzuriteError(f"{program} is missing; run `npm ci --ignore-scripts` in {FOLDER.parents[3]}")
     tls = ["--cert", str(plan.certificates.certificate), "--key", str(plan.certificates.key)]
     return [
-        *("node", str(PROGRAM), "--blobHost", "127.0.0.1", "--blobPort", str(plan.port)),
+        *("node", str(program), "--blobHost", "127.0.0.1", "--blobPort", str(plan.port)),
+        *(
+            option
+            for service, port in others.items()
+            if port
+            for option in (f"--{service}Host", "127.0.0.1", f"--{service}Port", str(port))
+        ),
         *("--location", str(plan.folder), *tls, "--oauth", "basic"),
         # SDKs of today send API versions that are newer than Azurite.
         *("--skipApiVersionCheck", "--disableTelemetry", "--silent"),
@@ -86,10 +99,23 @@ def account_keys(plan: AzuritePlan) -> Mapping[str, str]:
     return {name: known[name] for name in plan.accounts}
 
 
+def connection_string(plan: AzuritePlan, account: str) -> str:
+    """What opens all of an account, in the words that a Functions host takes; a secret."""
+    ports = {"Blob": plan.port, "Queue": plan.queue_port, "Table": plan.table_port}
+    endpoints = [f"{name}Endpoint=https://127.0.0.1:{port}/{account}" for name, port in ports.items()]
+    known = ("DefaultEndpointsProtocol=https", f"AccountName={account}")
+    return ";".join([*known, f"AccountKey={account_keys(plan)[account]}", *endpoints])
+
+
 def is_ready(plan: AzuritePlan) -> bool:
-    """Whether it completes a TLS handshake with the certificate it was given."""
+    """Whether each of its services completes a TLS handshake with the certificate it was given."""
+    ports = (plan.port, plan.queue_port, plan.table_port)
+    return all(_answers(plan, port) for port in ports if port)
+
+
+def _answers(plan: AzuritePlan, port: int) -> bool:
     context = ssl.create_default_context(cafile=str(plan.certificates.authority))
-    address = ("127.0.0.1", plan.port)
+    address = ("127.0.0.1", port)
     try:
         with (
             socket.create_connection(address, timeout=PROBE_SECONDS) as raw,

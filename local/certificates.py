@@ -1,7 +1,8 @@
 """The stack's own certificate authority, and the certificates of its servers.
 
 One authority per stack folder. Its certificate (`ca.pem`) is what a client is told to trust; what it signs
-is good for 127.0.0.1, ::1 and localhost only. Keys are readable by their owner alone.
+is good for 127.0.0.1, ::1 and localhost, and for one further address where that is asked for.
+Keys are readable by their owner alone.
 """
 
 from __future__ import annotations
@@ -45,19 +46,21 @@ class Certificates:
     key: Path
 
 
-def ensure_certificates(folder: Path, server: str) -> Certificates:
-    """Sign a certificate for `server`, once.
+def ensure_certificates(folder: Path, server: str, address: str = "127.0.0.1") -> Certificates:
+    """Sign a certificate for `server` at `address`, once.
 
-    A later call returns the same files until they near their end.
+    A later call returns the same files until they near their end, or the address is another.
     """
     folder.mkdir(parents=True, exist_ok=True)
     authority, authority_key = folder / "ca.pem", folder / "ca.key"
     if not (authority_key.exists() and _is_fresh(authority)):
         _make_authority(authority, authority_key)
     certificate, key = folder / f"{server}.pem", folder / f"{server}.key"
-    if not (key.exists() and _is_fresh(certificate) and _is_signed_by(certificate, authority)):
-        _make_leaf(server, Certificates(authority=authority, certificate=certificate, key=key), authority_key)
-    return Certificates(authority=authority, certificate=certificate, key=key)
+    files = Certificates(authority=authority, certificate=certificate, key=key)
+    names = _names({"127.0.0.1", "::1", address})
+    if not (key.exists() and _is_fresh(certificate) and _is_signed_by(certificate, authority, names)):
+        _make_leaf(server, files, authority_key, names)
+    return files
 
 
 def _make_authority(certificate: Path, key_file: Path) -> None:
@@ -85,18 +88,13 @@ def _make_authority(certificate: Path, key_file: Path) -> None:
     _write(certificate, signed.public_bytes(Encoding.PEM), mode=0o644)
 
 
-def _make_leaf(server: str, files: Certificates, authority_key: Path) -> None:
+def _make_leaf(
+    server: str, files: Certificates, authority_key: Path, names: x509.SubjectAlternativeName
+) -> None:
     issuer = x509.load_pem_x509_certificate(files.authority.read_bytes())
     issuer_key = load_pem_private_key(authority_key.read_bytes(), password=None)
     assert isinstance(issuer_key, ec.EllipticCurvePrivateKey)
     key = ec.generate_private_key(ec.SECP256R1())
-    names = x509.SubjectAlternativeName(
-        [
-            x509.DNSName("localhost"),
-            x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
-            x509.IPAddress(ipaddress.ip_address("::1")),
-        ]
-    )
     signed = (
         _builder(_name(server), issuer.subject, key.public_key())
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -128,6 +126,11 @@ def _builder(
     )
 
 
+def _names(addresses: set[str]) -> x509.SubjectAlternativeName:
+    listed = [x509.IPAddress(ipaddress.ip_address(each)) for each in sorted(addresses)]
+    return x509.SubjectAlternativeName([x509.DNSName("localhost"), *listed])
+
+
 def _name(common_name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
@@ -142,12 +145,13 @@ def _is_fresh(certificate: Path) -> bool:
     return ends - datetime.now(UTC) > RENEW_BEFORE
 
 
-def _is_signed_by(certificate: Path, authority: Path) -> bool:
+def _is_signed_by(certificate: Path, authority: Path, names: x509.SubjectAlternativeName) -> bool:
     issuer = x509.load_pem_x509_certificate(authority.read_bytes())
     leaf = x509.load_pem_x509_certificate(certificate.read_bytes())
     identifier = leaf.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
     own = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.public_key())  # type: ignore[arg-type]
-    return identifier.key_identifier == own.key_identifier
+    found = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return identifier.key_identifier == own.key_identifier and found == names
 
 
 def _write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:

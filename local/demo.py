@@ -69,7 +69,12 @@ class Scene:
 def demo(places: Places) -> bool:
     """Run the whole of it; True only if everything was proven."""
     began = time.monotonic()
-    stack.planned(places)  # what cannot start is said before anything slow
+    planned = stack.planned(places)  # what cannot start is said before anything slow
+    if not planned.sees_nodes:
+        raise DemoError(
+            "the demo compares what lies on the nodes: say where their node folders are on this machine, as "
+            "STACK_NODE_FOLDERS=/path/{node}/workspace"
+        )
     console.rule("A real database")
     folders = databases.prepare(places.data, StepBars())
     with timed("starting Azurite, ARM, Kubernetes with its nodes, and the Functions host"):

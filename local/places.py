@@ -12,6 +12,8 @@ class Places:
     """The folder of a stack and what lies in it."""
 
     root: Path
+    node_folders: str | None = None
+    """Where the nodes' `/workspace` are seen from this machine, `{node}` for the name; None: in the root."""
 
     @property
     def record(self) -> Path:
@@ -49,6 +51,16 @@ class Places:
         return self.root / "hub.sqlite"
 
     @property
+    def func_app(self) -> Path:
+        """The copy of the app that Core Tools run."""
+        return self.root / "func-app"
+
+    @property
+    def trust(self) -> Path:
+        """The system's authorities and the stack's own, for programs that take one file."""
+        return self.tls / "trust.pem"
+
+    @property
     def logs(self) -> Path:
         """One file per process, and the request logs of ARM and of the blob server."""
         return self.root / "logs"
@@ -70,13 +82,15 @@ class Places:
 
     def workspace(self, node: str) -> Path:
         """A node's `/workspace`."""
-        return self.cluster / "nodes" / node / "workspace"
+        known = self.node_folders or str(self.cluster / "nodes/{node}/workspace")
+        return Path(known.replace("{node}", node))
 
     def blast_folder(self, node: str) -> Path:
         """Where searches on a node find their databases."""
         return self.workspace(node) / "blast"
 
 
-def places() -> Places:
-    """This checkout's places."""
-    return Places(root=Path(os.environ.get("STACK_DIR") or REPOSITORY / ".stack").resolve())
+def places(root: Path | None = None) -> Places:
+    """This checkout's places, or those of a stack in `root`."""
+    folder = root or Path(os.environ.get("STACK_DIR") or REPOSITORY / ".stack")
+    return Places(root=folder.resolve(), node_folders=os.environ.get("STACK_NODE_FOLDERS") or None)

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from local.places import REPOSITORY
+
 END_SECONDS = 10.0  # a server gets this long to end by itself
 _POLL_SECONDS = 0.05
 # Kept, so that a child which outlives this process on purpose is not taken for a forgotten one.
@@ -26,6 +28,7 @@ class Program:
     name: str
     command: Sequence[str]
     environment: Mapping[str, str]
+    folder: Path = REPOSITORY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,13 +45,13 @@ class Started:
         return _start_time(self.pid) == self.start_time
 
 
-def start(program: Program, *, log: Path, folder: Path) -> Started:
+def start(program: Program, *, log: Path) -> Started:
     """Start a program in a session of its own, its output appended to `log`."""
     with log.open("ab") as output:
         process = subprocess.Popen(
             list(program.command),
             env={**_inherited(), **program.environment},
-            cwd=folder,
+            cwd=program.folder,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -66,7 +69,7 @@ def end(started: Sequence[Started]) -> None:
     while any(each.is_alive for each in started) and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
     for each in started:
-        _signal(each, signal.SIGKILL)
+        _kill(each)
 
 
 def _inherited() -> dict[str, str]:
@@ -77,6 +80,12 @@ def _inherited() -> dict[str, str]:
 def _signal(started: Started, number: signal.Signals) -> None:
     if started.is_alive:
         os.kill(started.pid, number)
+
+
+def _kill(started: Started) -> None:
+    """It, and what it left running in the session that was made for it."""
+    if started.is_alive:
+        os.killpg(started.pid, signal.SIGKILL)
 
 
 def _start_time(pid: int) -> int | None:

@@ -1,5 +1,6 @@
 """The stack as one thing: up, down, and what is known of it in between."""
 
+import ipaddress
 import json
 import os
 import shutil
@@ -11,16 +12,16 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from local import azurite, processes, wiring
-from local.places import REPOSITORY, Places
+from local import azurite, clusters, hosts, joining, processes, wiring
+from local.clusters import Cluster, Given
+from local.places import Places
 from local.processes import Started
 from local.wiring import Ports, Wiring
 
-START_SECONDS = 40.0  # cold: four interpreters read their packages from a cold disk
 _POLL_SECONDS = 0.1
 _LOG_TAIL_LINES = 12
-DEFAULT_NODES = 3
 _LAST_PORT = 65_535
+_LOOPBACK = "127.0.0.1"
 
 
 class StackError(Exception):
@@ -52,6 +53,7 @@ def up(places: Places, *, fresh: bool = False, control: bool = False) -> Stack:
 
     Raises:
         StackError: it runs already, a port is taken, or a server did not come up.
+        ClusterError, HostError: the cluster or the host that is asked for cannot be used.
     """
     plan = planned(places, control=control)
     if fresh:
@@ -60,20 +62,31 @@ def up(places: Places, *, fresh: bool = False, control: bool = False) -> Stack:
     stack = _start(plan)
     try:
         _wait(stack)
+        if isinstance(plan.cluster, Given):
+            joining.join(places.kubeconfig, url=plan.injection_url, authority=places.tls / "ca.pem")
     except BaseException:
-        down(places)
+        with suppress(StackError):
+            down(places)
         raise
     return stack
 
 
 def planned(places: Places, *, control: bool = False) -> Wiring:
-    """What a start would start; judged before anything slow, as StackError where it cannot be."""
+    """What a start would start; judged before anything slow, and refused where it cannot be."""
     before = recorded(places)
     if before is not None and before.is_up:
         raise StackError(f"the stack in {places.root} is up already; end it with `make down`")
     if before is not None:
         processes.end(before.started)  # what a killed start left behind, ports and all
-    return Wiring(places=places, ports=_ports(before), nodes=_nodes(), control=control)
+    cluster = clusters.chosen(os.environ)
+    return Wiring(
+        places=places,
+        host=hosts.chosen(os.environ.get("STACK_HOST", "")),
+        cluster=cluster,
+        address=_address(cluster),
+        ports=_ports(before),
+        control=control,
+    )
 
 
 def down(places: Places) -> bool:
@@ -82,7 +95,13 @@ def down(places: Places) -> bool:
     if stack is None:
         return False
     was_running = not stack.is_down
+    left = not (was_running and isinstance(stack.wiring.cluster, Given)) or joining.leave(places.kubeconfig)
     processes.end(stack.started)
+    if not left:
+        raise StackError(
+            "the stack has ended, but its cluster could not be asked to forget it: "
+            f"kubectl delete mutatingwebhookconfiguration {joining.name_of_webhook(places.kubeconfig)}"
+        )
     return was_running
 
 
@@ -100,10 +119,16 @@ def recorded(places: Places) -> Stack | None:
         document = json.loads(places.record.read_text())
         ports = Ports(**document["ports"])
         started = tuple(Started(**each) for each in document["started"])
-        nodes = int(document["nodes"])
+        plan = Wiring(
+            places=places,
+            ports=ports,
+            host=hosts.from_record(document["host"]),
+            cluster=clusters.from_record(document["cluster"]),
+            address=document["address"],
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return Stack(wiring=Wiring(places=places, ports=ports, nodes=nodes), started=started)
+    return Stack(wiring=plan, started=started)
 
 
 def record(stack: Stack) -> None:
@@ -111,7 +136,9 @@ def record(stack: Stack) -> None:
     plan = stack.wiring
     document = {
         "ports": asdict(plan.ports),
-        "nodes": plan.nodes,
+        "host": plan.host.as_record(),
+        "cluster": plan.cluster.as_record(),
+        "address": plan.address,
         "started": [asdict(each) for each in stack.started],
     }
     draft = plan.places.record.with_suffix(".new")
@@ -121,7 +148,7 @@ def record(stack: Stack) -> None:
 
 def forget(places: Places) -> None:
     """Remove what runs and nodes left; databases made before are kept."""
-    for folder in (places.blobs, places.cluster, places.logs):
+    for folder in (places.blobs, places.cluster, places.logs, places.func_app):
         shutil.rmtree(folder, ignore_errors=True)
     for file in ("azure-state.json", "azure-ready.json", "hub.sqlite", "hub.sqlite-wal", "hub.sqlite-shm"):
         with suppress(FileNotFoundError):
@@ -130,12 +157,10 @@ def forget(places: Places) -> None:
 
 def _start(plan: Wiring) -> Stack:
     places = plan.places
-    for stale in (places.root / "azure-ready.json", places.kubeconfig):
-        stale.unlink(missing_ok=True)
     started: list[Started] = []
     for program in wiring.programs(plan):
         log = places.logs / f"{program.name}.log"
-        started.append(processes.start(program, log=log, folder=REPOSITORY))
+        started.append(processes.start(program, log=log))
         # At once: a start that is killed here leaves nothing unknown.
         record(Stack(wiring=plan, started=tuple(started)))
     return Stack(wiring=plan, started=tuple(started))
@@ -149,7 +174,8 @@ def _wait(stack: Stack) -> None:
         "azure": (plan.places.root / "azure-ready.json").exists,
         "host": lambda: _answers(f"{plan.app_url}/api/health"),
     }
-    deadline = time.monotonic() + START_SECONDS
+    seconds = plan.host.start_seconds
+    deadline = time.monotonic() + seconds
     while checks:
         checks = {name: check for name, check in checks.items() if not check()}
         dead = next((each for each in stack.started if not each.is_alive), None)
@@ -159,7 +185,7 @@ def _wait(stack: Stack) -> None:
             )
         if time.monotonic() > deadline:
             raise StackError(
-                f"{', '.join(checks)} did not start within {START_SECONDS:.0f} s; see {plan.places.logs}"
+                f"{', '.join(checks)} did not start within {seconds:.0f} s; see {plan.places.logs}"
             )
         time.sleep(_POLL_SECONDS if checks else 0)
 
@@ -177,11 +203,32 @@ def _tail(places: Places, name: str) -> str:
     return "\n".join(f"  {line}" for line in lines[-_LOG_TAIL_LINES:])
 
 
-def _nodes() -> int:
-    text = os.environ.get("STACK_NODES") or str(DEFAULT_NODES)
-    if not text.isdigit() or not 1 <= int(text) <= 20:  # noqa: PLR2004 - each node runs real processes
-        raise StackError(f"STACK_NODES is {text!r}; give a number from 1 to 20")
-    return int(text)
+def _address(cluster: Cluster) -> str:
+    """`STACK_ADDRESS`, if this machine has it and the cluster's nodes can be thought to reach it."""
+    text = os.environ.get("STACK_ADDRESS") or _LOOPBACK
+    try:
+        address = ipaddress.IPv4Address(text)
+        with socket.socket() as probe:
+            probe.bind((text, 0))
+    except (ValueError, OSError) as unfit:
+        raise StackError(
+            f"STACK_ADDRESS is {text!r} ({unfit}); give an IPv4 address of this machine"
+        ) from unfit
+    if address.is_unspecified:
+        raise StackError("STACK_ADDRESS is 0.0.0.0, which nobody can be told to call; name one address")
+    if address.is_loopback and not _is_here(cluster.facts.server):
+        raise StackError(
+            f"the cluster at {cluster.facts.server} is not on this machine, so that its nodes cannot reach "
+            f"{text}; set STACK_ADDRESS to an address of this machine that they reach"
+        )
+    return text
+
+
+def _is_here(server: str) -> bool:
+    try:
+        return ipaddress.ip_address(socket.gethostbyname(server)).is_loopback
+    except OSError:
+        return False
 
 
 def _ports(before: Stack | None) -> Ports:
@@ -213,7 +260,7 @@ def _free(port: int) -> int:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((_LOOPBACK, port))
         except OSError:
             return 0
         return int(probe.getsockname()[1])

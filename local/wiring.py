@@ -5,7 +5,6 @@ a certificate bundle. The pods get their identity endpoint injected, as a webhoo
 """
 
 import json
-import os
 import secrets
 import sys
 from collections.abc import Mapping
@@ -15,7 +14,9 @@ from pathlib import Path
 from local import azurite
 from local.azurite import AzuritePlan
 from local.certificates import ensure_certificates
-from local.places import REPOSITORY, Places
+from local.clusters import REGISTRY, Cluster, Embedded, Given
+from local.hosts import Host, Post
+from local.places import Places
 from local.processes import Program
 from local.staging import BlobServer
 
@@ -25,7 +26,6 @@ RESOURCE_GROUP = "rg-elb"
 CLUSTER = "elb-cluster"
 DATA_ACCOUNT = "blastdata"  # closed to the public until a run opens it
 STATE_ACCOUNT = "warmupstate"  # the app's own
-REGISTRY = "elbregistry"
 # The network that the app is joined to, as a mode without a public window needs.
 APP_SUBNET = (
     f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{RESOURCE_GROUP}"
@@ -49,25 +49,30 @@ _ROLE_DELAY_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """Where each server listens on 127.0.0.1."""
+    """Where each server listens."""
 
     host: int
     rpc: int
     cluster: int
     azurite: int
+    queue: int
+    table: int
     arm: int
     identity: int
     authority: int
     blob: int
+    injection: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wiring:
-    """One stack's places, ports and size."""
+    """One stack's places and ports, its host and its cluster."""
 
     places: Places
     ports: Ports
-    nodes: int
+    host: Host
+    cluster: Cluster
+    address: str = "127.0.0.1"  # of this machine, where nodes reach blobs and the identity endpoint
     control: bool = False  # whether cluster and azure also serve their controls, for tests
 
     @property
@@ -78,12 +83,17 @@ class Wiring:
     @property
     def blob_url(self) -> str:
         """The blob endpoint of the account that holds the databases."""
-        return f"https://127.0.0.1:{self.ports.blob}/{DATA_ACCOUNT}/"
+        return f"https://{self.address}:{self.ports.blob}/{DATA_ACCOUNT}/"
 
     @property
     def node_names(self) -> tuple[str, ...]:
         """The cluster's nodes."""
-        return tuple(f"node-{number}" for number in range(self.nodes))
+        return self.cluster.facts.node_names
+
+    @property
+    def sees_nodes(self) -> bool:
+        """Whether the nodes' folders are known on this machine."""
+        return isinstance(self.cluster, Embedded) or self.places.node_folders is not None
 
     @property
     def azurite(self) -> AzuritePlan:
@@ -93,7 +103,25 @@ class Wiring:
             port=self.ports.azurite,
             certificates=ensure_certificates(self.places.tls, "azurite"),
             accounts=(DATA_ACCOUNT, STATE_ACCOUNT),
+            queue_port=self.ports.queue if self.host.needs_queues else None,
+            table_port=self.ports.table if self.host.needs_queues else None,
         )
+
+    @property
+    def post(self) -> Post:
+        """What the host is told."""
+        return Post(
+            places=self.places,
+            port=self.ports.host,
+            rpc_port=self.ports.rpc,
+            settings=app_environment(self),
+            storage=azurite.connection_string(self.azurite, STATE_ACCOUNT),
+        )
+
+    @property
+    def injection_url(self) -> str:
+        """Where a given cluster asks about its pods."""
+        return f"https://{self.address}:{self.ports.injection}/inject"
 
     @property
     def staging_server(self) -> BlobServer:
@@ -109,31 +137,32 @@ class Wiring:
 def write_files(wiring: Wiring) -> None:
     """Write what the servers read at their start."""
     places = wiring.places
-    for folder in (places.root, places.logs, places.cluster):
+    for folder in (places.root, places.tls, places.logs, places.cluster):
         folder.mkdir(parents=True, exist_ok=True)
-    ensure_certificates(places.tls, "stack")
+    for stale in (places.root / "azure-ready.json", places.kubeconfig):
+        stale.unlink(missing_ok=True)
     header = _identity_header(places)
     _write(places.root / "images.json", list(IMAGES))
     _write(places.root / "pod-env.json", _pod_environment(wiring, header))
     _write(places.root / "azure.json", _azure(wiring, header))
+    wiring.host.prepare(wiring.post)
+    if isinstance(wiring.cluster, Given):
+        _write_private(places.kubeconfig, wiring.cluster.kubeconfig)
 
 
 def programs(wiring: Wiring) -> tuple[Program, ...]:
-    """The four servers; none waits for another at its start."""
-    return (
-        Program(
-            name="azurite",
-            command=azurite.command(wiring.azurite),
-            environment=azurite.environment(wiring.azurite),
-        ),
-        Program(name="cluster", command=_cluster_command(wiring), environment={}),
-        Program(
-            name="azure",
-            command=[*_python("local.azure"), "--config", str(wiring.places.root / "azure.json")],
-            environment={},
-        ),
-        Program(name="host", command=_host_command(wiring), environment=app_environment(wiring)),
+    """The servers; none waits for another at its start."""
+    blobs = Program(
+        name="azurite",
+        command=azurite.command(wiring.azurite),
+        environment=azurite.environment(wiring.azurite),
     )
+    azure = Program(
+        name="azure",
+        command=[*_python("local.azure"), "--config", str(wiring.places.root / "azure.json")],
+        environment={},
+    )
+    return (blobs, *_cluster_programs(wiring), azure, wiring.host.program(wiring.post))
 
 
 def app_environment(wiring: Wiring) -> dict[str, str]:
@@ -142,47 +171,41 @@ def app_environment(wiring: Wiring) -> dict[str, str]:
         "FUNCTIONS_WORKER_RUNTIME": "python",
         "AZURE_FUNCTIONS_ENVIRONMENT": "Development",
         "AZURE_FUNCTIONS_DURABLE_STRICT_TYPING": "1",
-        "AzureWebJobsStorage__blobServiceUri": f"https://127.0.0.1:{wiring.ports.blob}/{STATE_ACCOUNT}",
+        "AzureWebJobsStorage__blobServiceUri": f"https://{wiring.address}:{wiring.ports.blob}/{STATE_ACCOUNT}",
         "AZURE_ARM_ENDPOINT": f"https://127.0.0.1:{wiring.ports.arm}",
         "AZURE_AUTHORITY_HOST": f"https://127.0.0.1:{wiring.ports.authority}",
         "AZURE_TENANT_ID": TENANT,
         "API_CLIENT_ID": _APP["client_id"],
         "CA_BUNDLE_FILE": str(wiring.places.tls / "ca.pem"),
-        "IDENTITY_ENDPOINT": f"http://127.0.0.1:{wiring.ports.identity}/msi/token",
+        "IDENTITY_ENDPOINT": f"http://{wiring.address}:{wiring.ports.identity}/msi/token",
         "IDENTITY_HEADER": _identity_header(wiring.places),
         "AUTH_DEV_BYPASS": "true",
         "ALLOWED_CLUSTERS": "*",
         "ALLOWED_STORAGE_ACCOUNTS": "*",
         "STORAGE_ACCESS_MODE": "window",
-        "WARMUP_IMAGE": f"{REGISTRY}.azurecr.io/ncbi/elb:1.4.0",
+        **wiring.cluster.app_settings,
     }
 
 
 def _pod_environment(wiring: Wiring, header: str) -> dict[str, str]:
-    endpoint = f"http://127.0.0.1:{wiring.ports.identity}/nodes/{{node}}/msi/token"
+    endpoint = f"http://{wiring.address}:{wiring.ports.identity}/nodes/{{node}}/msi/token"
     return {"IDENTITY_ENDPOINT": endpoint, "IDENTITY_HEADER": header}
 
 
-def _cluster_command(wiring: Wiring) -> list[str]:
-    places = wiring.places
+def _cluster_programs(wiring: Wiring) -> tuple[Program, ...]:
+    if not isinstance(wiring.cluster, Embedded):
+        return ()
+    places, nodes = wiring.places, wiring.cluster.nodes
     certificates = ensure_certificates(places.tls, "cluster")
-    return [
+    command = [
         *_python("local.cluster"),
-        *("--root", str(places.cluster), "--port", str(wiring.ports.cluster), "--nodes", str(wiring.nodes)),
+        *("--root", str(places.cluster), "--port", str(wiring.ports.cluster), "--nodes", str(nodes)),
         *("--cert", str(certificates.certificate), "--key", str(certificates.key)),
         *("--ca", str(certificates.authority), "--kubeconfig", str(places.kubeconfig)),
         *("--images", str(places.root / "images.json"), "--pod-env", str(places.root / "pod-env.json")),
         *(["--control"] if wiring.control else []),
     ]
-
-
-def _host_command(wiring: Wiring) -> list[str]:
-    return [
-        *(*_python("local.host"), str(REPOSITORY)),
-        *("--port", str(wiring.ports.host), "--rpc-port", str(wiring.ports.rpc)),
-        *("--state", str(wiring.places.host_state)),
-        *(["--real-timers"] if os.environ.get("STACK_REAL_TIMERS") else []),
-    ]
+    return (Program(name="cluster", command=command, environment={}),)
 
 
 def _python(module: str) -> list[str]:
@@ -191,8 +214,9 @@ def _python(module: str) -> list[str]:
 
 def _azure(wiring: Wiring, header: str) -> dict[str, object]:
     places = wiring.places
-    certificates = ensure_certificates(places.tls, "azure")
+    certificates = ensure_certificates(places.tls, "azure", wiring.address)
     ports = asdict(wiring.ports)
+    facts = wiring.cluster.facts
     where = {"subscription_id": SUBSCRIPTION, "resource_group": RESOURCE_GROUP, "location": "koreacentral"}
     return {
         "tenant_id": TENANT,
@@ -202,6 +226,7 @@ def _azure(wiring: Wiring, header: str) -> dict[str, object]:
         "kubelet": _KUBELET,
         "ports": {
             **{name: ports[name] for name in ("arm", "identity", "authority", "blob")},
+            "injection": ports["injection"] if isinstance(wiring.cluster, Given) else None,
             "control": 0 if wiring.control else None,  # a free one; `azure-ready.json` tells which
         },
         "files": {
@@ -218,8 +243,10 @@ def _azure(wiring: Wiring, header: str) -> dict[str, object]:
                 **where,
                 "name": CLUSTER,
                 "kubeconfig": str(places.kubeconfig),
-                "node_count": wiring.nodes,
-                "api_server": "127.0.0.1",
+                "node_count": len(facts.node_names),
+                "api_server": facts.server,
+                "kubernetes_version": facts.version,
+                "vm_size": facts.vm_size,
             }
         ],
         "accounts": [
@@ -231,6 +258,7 @@ def _azure(wiring: Wiring, header: str) -> dict[str, object]:
         "behaviour": {"role_delay_seconds": _ROLE_DELAY_SECONDS},
         "mints_user_tokens": True,
         "app_subnet_id": APP_SUBNET,
+        "address": wiring.address,
     }
 
 
@@ -250,7 +278,12 @@ def _identity_header(places: Places) -> str:
 
 
 def _write(file: Path, document: Mapping[str, object] | list[str] | dict[str, str]) -> None:
+    _write_private(file, json.dumps(document, indent=1))
+
+
+def _write_private(file: Path, text: str) -> None:
     draft = file.with_name(f"{file.name}.new")
-    draft.write_text(json.dumps(document, indent=1))
-    draft.chmod(0o600)
+    draft.unlink(missing_ok=True)
+    draft.touch(mode=0o600)
+    draft.write_text(text)
     draft.replace(file)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from local.azure import identity
+from local.azure import identity, injecting
 from local.azure.admission import Doorkeeper
 from local.azure.arm import routes
 from local.azure.arm.envelope import Endpoints, Envelope
@@ -52,16 +52,18 @@ class Azure:
     """The parts, put together around the sockets: addresses are known before anything is served."""
 
     def __init__(self, settings: Settings) -> None:
-        ports = settings.ports
+        ports, address = settings.ports, settings.address
         self._settings = settings
-        self._arm, self._identity = _bind(ports.arm), _bind(ports.identity)
-        self._authority, self._blob = _bind(ports.authority), _bind(ports.blob)
+        self._arm, self._authority = _bind(ports.arm), _bind(ports.authority)
+        self._identity, self._blob = _bind(ports.identity, address), _bind(ports.blob, address)
+        self._injection = None if ports.injection is None else _bind(ports.injection, address)
         self._control = None if ports.control is None else _bind(ports.control)
         self._endpoints = Endpoints(
             arm=f"https://{_address(self._arm)}",
             identity=f"http://{_address(self._identity)}",
             authority=f"https://{_address(self._authority)}",
             blob=f"https://{_address(self._blob)}",
+            injection=f"https://{_address(self._injection)}{injecting.PATH}" if self._injection else None,
             control=f"http://{_address(self._control)}" if self._control else None,
         )
         self._world = World(settings)
@@ -99,6 +101,11 @@ class Azure:
         mints = self._settings.mints_user_tokens
         authority = Authority(self._tenant, self._endpoints.authority, mints=mints)
         yield Listener(app=authority.app(), bound=self._authority, over_tls=True)
+        if self._injection:
+            injection = injecting.Injection(
+                identity=self._endpoints.identity, header=self._settings.identity_header
+            )
+            yield Listener(app=injection.app(), bound=self._injection, over_tls=True)
         if self._control:
             control = Control(self._world, self._faults)
             yield Listener(app=control.app(), bound=self._control, over_tls=False)
@@ -175,15 +182,15 @@ def _stop_signals() -> Iterator[asyncio.Event]:
         loop.remove_signal_handler(number)
 
 
-def _bind(port: int) -> socket.socket:
+def _bind(port: int, address: str = "127.0.0.1") -> socket.socket:
     # The protocol is named because asyncio switches Nagle off only where it is: 40 ms an answer otherwise.
     bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        bound.bind(("127.0.0.1", port))
+        bound.bind((address, port))
     except OSError as error:
         raise SystemExit(
-            f"port {port} cannot be had ({error.strerror}); free it or configure another"
+            f"port {port} of {address} cannot be had ({error.strerror}); free it or configure another"
         ) from error
     return bound
 

@@ -25,12 +25,13 @@ class Identity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """Where each listener is; 0 takes a free one. `control` is None unless asked for."""
+    """Where each listener is; 0 takes a free one. `injection` and `control` are None unless asked for."""
 
     arm: int
     identity: int
     authority: int
     blob: int
+    injection: int | None
     control: int | None
 
 
@@ -63,6 +64,8 @@ class Cluster:
     node_count: int
     location: str
     api_server: str
+    kubernetes_version: str = "1.34"
+    vm_size: str = "Standard_E16s_v5"
     uses_entra: bool = False
     """Whether its API server takes Entra tokens."""
 
@@ -159,6 +162,8 @@ class Settings:
     mints_user_tokens: bool
     app_subnet_id: str | None = None
     """The subnet that the app is joined to, if any: a rule for it admits the app."""
+    address: str = "127.0.0.1"
+    """Where blobs, the identity endpoint and the injection listen: nodes must reach it."""
 
     @property
     def resources(self) -> tuple[Cluster | Account | Registry, ...]:
@@ -194,6 +199,7 @@ def parse_settings(raw: dict[str, Any]) -> Settings:
             behaviour=parse_behaviour(raw.get("behaviour", {}), Behaviour()),
             mints_user_tokens=raw.get("mints_user_tokens", False),
             app_subnet_id=raw.get("app_subnet_id"),
+            address=raw.get("address", "127.0.0.1"),
         )
     except KeyError as missing:
         raise SettingsError(f"the configuration lacks {missing}") from missing
@@ -213,8 +219,8 @@ def parse_behaviour(raw: dict[str, Any], before: Behaviour) -> Behaviour:
 
 
 def _ports(raw: dict[str, int]) -> Ports:
-    free: dict[str, Any] = {"arm": 0, "identity": 0, "authority": 0, "blob": 0, "control": None}
-    return Ports(**{**free, **raw})
+    free: dict[str, Any] = dict.fromkeys(("arm", "identity", "authority", "blob"), 0)
+    return Ports(**{**free, "injection": None, "control": None, **raw})
 
 
 def _cluster(raw: dict[str, Any]) -> Cluster:

@@ -1,9 +1,17 @@
 """One stack for all end-to-end tests of a module: starting it is what costs."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
 from testkit.stack import LaptopStack, laptop_stack
+
+
+@pytest.fixture(autouse=True)
+def on_a_fitting_cluster(request: pytest.FixtureRequest) -> None:
+    """`STACK_CLUSTER=kubeconfig` runs the suite on a given cluster, except what only the embedded one can do."""
+    if request.node.get_closest_marker("embedded_cluster") and os.environ.get("STACK_CLUSTER") == "kubeconfig":
+        pytest.skip("needs the embedded cluster's control")
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from testkit.waiting import wait_until
 from local import evidence
 from local.staging import CONTAINER
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.embedded_cluster]
 
 SERVICE_ACCOUNTS = "/api/v1/namespaces/default/serviceaccounts"
 # A look that was under way when the trouble began, and the first that can have seen it.

@@ -11,7 +11,7 @@ from testkit.waiting import wait_until
 
 from local import evidence
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.embedded_cluster]
 
 NEWCOMER = "node-new"
 

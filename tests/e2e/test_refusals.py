@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from testkit.stack import DATABASE, LaptopStack
 
+from local.clusters import REGISTRY
 from local.staging import CONTAINER
-from local.wiring import APP_SUBNET, CLUSTER, DATA_ACCOUNT, REGISTRY, RESOURCE_GROUP
+from local.wiring import APP_SUBNET, CLUSTER, DATA_ACCOUNT, RESOURCE_GROUP
 
 pytestmark = pytest.mark.stack
 
@@ -96,6 +97,7 @@ def test_a_dry_run_of_a_closed_account_plans_what_it_can_see(stack: LaptopStack)
     assert stack.fate.arm_writes() == writes
 
 
+@pytest.mark.embedded_cluster
 def test_a_cluster_whose_policy_forbids_host_paths_is_refused_in_its_words(stack: LaptopStack) -> None:
     before = stack.network()
     with stack.fate.safeguards("gatekeeper"):

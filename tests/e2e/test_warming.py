@@ -8,7 +8,6 @@ import pytest
 from testkit.stack import DATABASE, LARGE_DATABASE, LaptopStack
 
 from local import evidence, processes, wiring
-from local.places import REPOSITORY
 
 pytestmark = pytest.mark.stack
 
@@ -142,7 +141,7 @@ def test_a_run_goes_on_where_its_killed_host_left_it(stack: LaptopStack) -> None
     host = next(each for each in stack.up.started if each.name == "host")
     os.kill(host.pid, signal.SIGKILL)
     program = next(each for each in wiring.programs(stack.up.wiring) if each.name == "host")
-    again = processes.start(program, log=stack.places.logs / "host.log", folder=REPOSITORY)
+    again = processes.start(program, log=stack.places.logs / "host.log")
     try:
         stack.await_health()
         assert stack.finish(run_id)["output"]["status"] == "succeeded"

@@ -58,6 +58,7 @@ class LaptopAzure:
     identity: str
     authority: str
     blob: str
+    injection: str | None
     control: str
     azurite: AzuritePlan
     process: subprocess.Popen[bytes]

@@ -13,16 +13,18 @@ from urllib.parse import urlencode
 
 from testkit.waiting import wait_until
 
+from local import kubeconfigs
 from local.wiring import DATA_ACCOUNT, RESOURCE_GROUP, SUBSCRIPTION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from local.places import Places
-    from local.wiring import Ports
+    from local.wiring import Wiring
 
 _TIMEOUT_SECONDS = 30.0
 _GROUP = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{RESOURCE_GROUP}"
+CLUSTERS = f"{_GROUP}/providers/Microsoft.ContainerService/managedClusters"
 ACCOUNT = f"{_GROUP}/providers/Microsoft.Storage/storageAccounts/{DATA_ACCOUNT}"
 
 
@@ -30,16 +32,31 @@ ACCOUNT = f"{_GROUP}/providers/Microsoft.Storage/storageAccounts/{DATA_ACCOUNT}"
 class Fate:
     """The hands of an operator, and of bad luck."""
 
-    places: Places
-    ports: Ports
+    wiring: Wiring
+
+    @property
+    def places(self) -> Places:
+        """Where the stack lies."""
+        return self.wiring.places
 
     def kubernetes(self, method: str, path: str, body: Any = None) -> Any:
-        """Ask the API server, as its administrator."""
-        return self._send(method, self._api_server(path), body, self._cluster_token("admin"))
+        """Ask the API server, as whom the kubeconfig names."""
+        with kubeconfigs.opened(self.places.kubeconfig.read_text()) as api:
+            answer = api.call_api(
+                path,
+                method,
+                header_params={"Content-Type": "application/json", "Accept": "application/json"},
+                body=body,
+                auth_settings=["BearerToken"],
+                _preload_content=False,
+            )
+            return json.loads(answer.data)
 
     def cluster(self, method: str, path: str, body: Any = None) -> Any:
-        """Ask the cluster's control."""
-        return self._send(method, self._api_server(f"/control/{path}"), body, self._cluster_token("control"))
+        """Ask the control of the embedded cluster."""
+        server = f"https://127.0.0.1:{self.wiring.ports.cluster}"
+        tokens = json.loads((self.places.cluster / "cluster/tokens.json").read_text())
+        return self._send(method, f"{server}/control/{path}", body, str(tokens["control"]))
 
     def azure(self, method: str, path: str, body: Any = None) -> Any:
         """Ask Azure's control."""
@@ -48,7 +65,7 @@ class Fate:
 
     def arm(self, method: str, path: str, version: str, body: Any = None) -> Any:
         """Ask ARM, as an operator at the portal would."""
-        arm = f"https://127.0.0.1:{self.ports.arm}"
+        arm = f"https://127.0.0.1:{self.wiring.ports.arm}"
         return self._send(method, f"{arm}{path}?api-version={version}", body, self._arm_token(arm))
 
     def set_network(self, **properties: Any) -> None:
@@ -116,16 +133,10 @@ class Fate:
             # Lazily: a pod that is still ending may look at it.
             subprocess.run(["umount", "--lazy", str(workspace)], check=True)
 
-    def _api_server(self, path: str) -> str:
-        return f"https://127.0.0.1:{self.ports.cluster}{path}"
-
-    def _cluster_token(self, role: str) -> str:
-        return str(json.loads((self.places.cluster / "cluster/tokens.json").read_text())[role])
-
     def _arm_token(self, arm: str) -> str:
         query = urlencode({"resource": arm, "api-version": "2019-08-01"})
         request = urllib.request.Request(
-            f"http://127.0.0.1:{self.ports.identity}/msi/token?{query}",
+            f"http://{self.wiring.address}:{self.wiring.ports.identity}/msi/token?{query}",
             headers={"X-IDENTITY-HEADER": (self.places.tls / "identity-header").read_text()},
         )
         with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310 - loopback

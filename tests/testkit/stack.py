@@ -19,7 +19,7 @@ from testkit.waiting import POLL_SECONDS, RUN_SECONDS, wait_until
 from local import azurite, databases, processes, stack, wiring
 from local.dashboard import Dashboard
 from local.evidence import BlobLog
-from local.places import REPOSITORY, Places, places
+from local.places import Places, places
 from local.stack import Stack
 from local.staging import stage
 from local.wiring import DATA_ACCOUNT
@@ -50,7 +50,7 @@ class LaptopStack:
     @property
     def fate(self) -> Fate:
         """What can befall it."""
-        return Fate(places=self.places, ports=self.up.wiring.ports)
+        return Fate(wiring=self.up.wiring)
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
         """One request to the app: status and body."""
@@ -154,7 +154,7 @@ class LaptopStack:
         processes.end([host])
         program = next(each for each in wiring.programs(self.up.wiring) if each.name == "host")
         changed = replace(program, environment={**program.environment, **settings})
-        again = processes.start(changed, log=self.places.logs / "host.log", folder=REPOSITORY)
+        again = processes.start(changed, log=self.places.logs / "host.log")
         self.replace_process(host, again)
         self.await_health()
 
@@ -182,7 +182,7 @@ def causes(status: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def laptop_stack(root: Path) -> Iterator[LaptopStack]:
     """Bring one up, stage the databases, take it down."""
     folders = databases.prepare(places().data, _quietly)
-    where = Places(root=root)
+    where = places(root)
     up = stack.up(where, control=True)
     try:
         for folder in folders:

@@ -73,7 +73,7 @@ def _cluster(call: Call, cluster: Cluster) -> dict[str, Any]:
         "properties": {
             "provisioningState": "Succeeded",
             "powerState": {"code": call.world.power(cluster.id)},
-            "kubernetesVersion": "1.34",
+            "kubernetesVersion": cluster.kubernetes_version,
             "fqdn": cluster.api_server,
             "nodeResourceGroup": cluster.node_resource_group,
             "enableRBAC": True,
@@ -95,7 +95,7 @@ def _cluster(call: Call, cluster: Cluster) -> dict[str, Any]:
 def _pool(call: Call, cluster: Cluster) -> dict[str, Any]:
     return {
         "count": cluster.node_count,
-        "vmSize": "Standard_E16s_v5",
+        "vmSize": cluster.vm_size,
         "osType": "Linux",
         "osSKU": "Ubuntu",
         "mode": "User",
@@ -103,7 +103,7 @@ def _pool(call: Call, cluster: Cluster) -> dict[str, Any]:
         "enableAutoScaling": False,
         "provisioningState": "Succeeded",
         "powerState": {"code": call.world.power(cluster.id)},
-        "orchestratorVersion": "1.34",
+        "orchestratorVersion": cluster.kubernetes_version,
         "vnetSubnetID": cluster.node_subnet_id,
         "nodeLabels": {"workload": "blast"},
         "nodeTaints": ["workload=blast:NoSchedule"],

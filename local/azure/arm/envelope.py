@@ -48,6 +48,7 @@ class Endpoints:
     identity: str
     authority: str
     blob: str
+    injection: str | None
     control: str | None
 
 
