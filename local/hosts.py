@@ -12,6 +12,7 @@ import shutil
 import ssl
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from local.places import REPOSITORY
@@ -19,7 +20,6 @@ from local.processes import Program
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from local.places import Places
 
@@ -154,5 +154,5 @@ def _copy(source: Path, target: Path) -> None:
 
 def _write_trust(places: Places) -> None:
     known = ssl.get_default_verify_paths().cafile
-    system = open(known).read() if known else ""  # noqa: PTH123, SIM115 - a path of OpenSSL's
+    system = Path(known).read_text() if known else ""
     places.trust.write_text(system + (places.tls / "ca.pem").read_text())

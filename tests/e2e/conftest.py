@@ -9,8 +9,9 @@ from testkit.stack import LaptopStack, laptop_stack
 
 @pytest.fixture(autouse=True)
 def on_a_fitting_cluster(request: pytest.FixtureRequest) -> None:
-    """`STACK_CLUSTER=kubeconfig` runs the suite on a given cluster, except what only the embedded one can do."""
-    if request.node.get_closest_marker("embedded_cluster") and os.environ.get("STACK_CLUSTER") == "kubeconfig":
+    """On a given cluster (`STACK_CLUSTER=kubeconfig`), skip what only the embedded one can do."""
+    is_given = os.environ.get("STACK_CLUSTER") == "kubeconfig"
+    if is_given and request.node.get_closest_marker("embedded_cluster"):
         pytest.skip("needs the embedded cluster's control")
 
 
