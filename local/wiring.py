@@ -216,7 +216,6 @@ def _azure(wiring: Wiring, header: str) -> dict[str, object]:
     places = wiring.places
     certificates = ensure_certificates(places.tls, "azure", wiring.address)
     ports = asdict(wiring.ports)
-    facts = wiring.cluster.facts
     where = {"subscription_id": SUBSCRIPTION, "resource_group": RESOURCE_GROUP, "location": "koreacentral"}
     return {
         "tenant_id": TENANT,
@@ -238,17 +237,7 @@ def _azure(wiring: Wiring, header: str) -> dict[str, object]:
             "logs": str(places.logs),
             "ready": str(places.root / "azure-ready.json"),
         },
-        "clusters": [
-            {
-                **where,
-                "name": CLUSTER,
-                "kubeconfig": str(places.kubeconfig),
-                "node_count": len(facts.node_names),
-                "api_server": facts.server,
-                "kubernetes_version": facts.version,
-                "vm_size": facts.vm_size,
-            }
-        ],
+        "clusters": [{**where, **_azure_cluster(wiring)}],
         "accounts": [
             {**where, "name": DATA_ACCOUNT, "is_open": False},
             {**where, "name": STATE_ACCOUNT, "is_open": True},
@@ -259,6 +248,18 @@ def _azure(wiring: Wiring, header: str) -> dict[str, object]:
         "mints_user_tokens": True,
         "app_subnet_id": APP_SUBNET,
         "address": wiring.address,
+    }
+
+
+def _azure_cluster(wiring: Wiring) -> dict[str, object]:
+    facts = wiring.cluster.facts
+    return {
+        "name": CLUSTER,
+        "kubeconfig": str(wiring.places.kubeconfig),
+        "node_count": len(facts.node_names),
+        "api_server": facts.server,
+        "kubernetes_version": facts.version,
+        "vm_size": facts.vm_size,
     }
 
 
