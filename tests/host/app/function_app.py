@@ -8,7 +8,7 @@ import json
 import os
 import time
 from collections.abc import Generator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,12 @@ async def operate(req: func.HttpRequest, client: df.DurableOrchestrationClient) 
             result = [status.instance_id for status in found]
         case "purge":
             result = (await client.purge_instance_history(instance_id)).instances_deleted
+        case "purge_by":
+            purged = await client.purge_instance_history_by(
+                created_time_from=datetime(2020, 1, 1, tzinfo=UTC),
+                runtime_status=[df.OrchestrationRuntimeStatus[name] for name in json.loads(req.get_body())],
+            )
+            result = purged.instances_deleted
         case "raise_event":
             result = await client.raise_event(instance_id, "go", {"by": "client"})
         case operation:
