@@ -42,6 +42,7 @@ class Post:
     port: int
     rpc_port: int
     settings: Mapping[str, str]
+    control: bool  # whether faults may be asked for
     storage: str  # the connection string of the app's own account; a secret
 
 
@@ -63,6 +64,7 @@ class EmbeddedHost:
                 *(sys.executable, "-m", "local.host", str(REPOSITORY)),
                 *("--port", str(post.port), "--rpc-port", str(post.rpc_port)),
                 *("--state", str(post.places.host_state)),
+                *(["--control"] if post.control else []),
                 *(["--real-timers"] if os.environ.get("STACK_REAL_TIMERS") else []),
             ],
             environment=post.settings,

@@ -115,6 +115,7 @@ class Wiring:
             port=self.ports.host,
             rpc_port=self.ports.rpc,
             settings=app_environment(self),
+            control=self.control,
             storage=azurite.connection_string(self.azurite, STATE_ACCOUNT),
         )
 

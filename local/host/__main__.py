@@ -42,6 +42,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--real-timers", action="store_true", help="fire durable timers as unpunctually as Azure Storage"
     )
+    parser.add_argument(
+        "--control", action="store_true", help="serve /admin/faults (see local/host/faults.py)"
+    )
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     return parser.parse_args()
 
@@ -55,6 +58,7 @@ def _options(arguments: argparse.Namespace) -> Options:
         ready_file=arguments.ready_file,
         enable_auth=arguments.enable_auth,
         real_timers=arguments.real_timers,
+        control=arguments.control,
     )
 
 

@@ -22,6 +22,7 @@ from azure.functions.durable_functions import ActivityTriggerConverter, Orchestr
 from azure.functions.meta import Datum
 
 from local.host.config import format_time_span, worker_threads
+from local.host.faults import Faults
 from local.host.indexing import Function, Trigger
 from local.host.protocol.texts import WorkerFailure
 
@@ -81,9 +82,10 @@ class Context(func.Context):
 class Invoker:
     """Runs functions on the loop and the pool."""
 
-    def __init__(self, root: Path, timeout: timedelta | None, client_binding: str) -> None:
+    def __init__(self, root: Path, timeout: timedelta | None, client_binding: str, faults: Faults) -> None:
         """Start the loop's thread; durable client parameters are given `client_binding`."""
         self._root = root
+        self._faults = faults
         self._timeout = timeout
         self._client_binding = client_binding
         _remember_parsed_times()
@@ -117,7 +119,8 @@ class Invoker:
         try:
             # A thread cannot be stopped: after a time-out its result is no longer awaited.
             async with asyncio.timeout(limit) as scope:
-                return await self._call(function, arguments)
+                async with self._faults.around(function):
+                    return await self._call(function, arguments)
         except TimeoutError as error:
             if self._timeout is None or not scope.expired():
                 raise

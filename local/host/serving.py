@@ -19,6 +19,7 @@ from local.host.engine.checkpoint import Checkpoint, Saver, open_checkpoint
 from local.host.engine.clock import AlarmClock, exact, like_azure_storage
 from local.host.engine.hub import Hub
 from local.host.engine.worker import Worker
+from local.host.faults import Faults
 from local.host.http.addresses import Addresses
 from local.host.http.functions import FunctionRoutes
 from local.host.http.keys import make_keys
@@ -48,6 +49,7 @@ class Options:
     ready_file: Path | None
     enable_auth: bool
     real_timers: bool
+    control: bool
 
 
 class PortTakenError(Exception):
@@ -76,7 +78,9 @@ class Host:
             hub_name=config.hub_name,
             system_key=self._keys.system,
         )
-        invoker = Invoker(options.app_dir, config.function_timeout, self._addresses.client_binding())
+        faults = Faults()
+        binding = self._addresses.client_binding()
+        invoker = Invoker(options.app_dir, config.function_timeout, binding, faults)
         self._timing = Timing(app, invoker)
         self._worker = Worker(app, invoker, self._hub, config)
         self._site = Site(
@@ -86,6 +90,7 @@ class Host:
             timing=self._timing,
             keys=self._keys,
             custom_headers=config.custom_headers,
+            faults=faults if options.control else None,
         )
 
     def run(self) -> None:

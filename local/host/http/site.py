@@ -1,5 +1,6 @@
 """The host's two listeners as ASGI apps: the public one, and the SDK's on loopback without keys."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from local.host.faults import FaultError, Faults, parse_faults
 from local.host.http import answers
 from local.host.http.addresses import PUBLIC_BASE, RPC_BASE
 from local.host.http.functions import FunctionRoutes
@@ -32,6 +34,7 @@ class Site:
     timing: Timing
     keys: Keys
     custom_headers: Mapping[str, str]
+    faults: Faults | None  # None: nobody may ask for any
 
     def public(self) -> ASGIApp:
         """Give the app of the public listener."""
@@ -41,6 +44,7 @@ class Site:
             Route(f"{_ADMIN_BASE}/host/status", self._host_status),
             Route(f"{_ADMIN_BASE}/functions", self._list_functions),
             Route(f"{_ADMIN_BASE}/functions/{{name}}", self._run_function, methods=["POST"]),
+            *self._fault_routes(),
             Route("/{path:path}", self._call_function, methods=_METHODS),
         ]
         return _Doorkeeper(Starlette(routes=routes), self.keys, self.custom_headers)
@@ -66,6 +70,22 @@ class Site:
             return answers.refusal(404, "Only timer functions can be run by name; call others by their URL.")
         await run_in_threadpool(self.timing.run_now, function)
         return answers.empty(202)
+
+    def _fault_routes(self) -> list[Route]:
+        faults = self.faults
+        if faults is None:
+            return []
+
+        async def answer(request: Request) -> Response:
+            if request.method == "PUT":
+                try:
+                    rules, seed = parse_faults(json.loads(await request.body()))
+                except (FaultError, json.JSONDecodeError) as error:
+                    return answers.refusal(400, str(error))
+                faults.put(rules, seed=seed)
+            return answers.json_answer(faults.as_json())
+
+        return [Route(f"{_ADMIN_BASE}/faults", answer, methods=["GET", "PUT"])]
 
     async def _call_function(self, request: Request) -> Response:
         return await self.functions.answer(request, self.keys)
