@@ -194,9 +194,9 @@ def _restore(options: Options, config: HostConfig) -> tuple[Checkpoint, Hub]:
     hub = Hub(AlarmClock(like_azure_storage(config.max_polling_interval) if options.real_timers else exact))
     if options.state is None:
         return Checkpoint(":memory:"), hub
-    checkpoint, snapshots, aside = open_checkpoint(options.state)
-    if aside is not None:
-        _logger.warning("%s could not be read; set aside as %s, starting empty", options.state, aside)
+    checkpoint, snapshots, complaint = open_checkpoint(options.state)
+    if complaint:
+        _logger.warning("%s", complaint)
     hub.restore(snapshots)
     return checkpoint, hub
 

@@ -4,7 +4,8 @@ import json
 import sqlite3
 from pathlib import Path
 
-from testkit.hosting import APP, RunningHost, Starter
+import pytest
+from testkit.hosting import APP, Starter
 
 
 def naps(trace: Path) -> int:
@@ -98,20 +99,39 @@ def test_a_corrupt_checkpoint_is_set_aside_and_said(start_host: Starter, tmp_pat
     assert host.run("fan_out", 2)["runtimeStatus"] == "Completed"
 
 
-def test_a_checkpoint_with_a_damaged_row_is_set_aside_too(start_host: Starter, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "view = '{'",
+        "view = '[]'",
+        "view = '{}'",
+        "view = json_set(view, '$.status', 'Odd')",
+        "identity = 'null'",
+        "history = x'ffff'",
+        "pending = x'ff'",
+    ],
+)
+def test_an_instance_whose_row_is_damaged_is_set_aside_and_no_other(
+    start_host: Starter, tmp_path: Path, damage: str
+) -> None:
     state = tmp_path / "state.db"
-    _leave_an_instance(start_host("--state", str(state)))
-    with sqlite3.connect(state) as database:
-        database.execute("update instance set view = '{'")
-    database.close()
     host = start_host("--state", str(state))
-    assert host.ask("GET", "/instances").json == []
-    assert len(list(tmp_path.glob("state.db.corrupt-*"))) == 1
-
-
-def _leave_an_instance(host: RunningHost) -> None:
-    host.start("wait_go")
+    hurt, whole = host.start("wait_go"), host.start("wait_go")
     host.kill()
+    with sqlite3.connect(state) as database:
+        database.execute(f"update instance set {damage} where id = ?", (hurt,))  # noqa: S608 - a test's own
+    database.close()
+
+    host = start_host("--state", str(state))
+
+    assert [status["instanceId"] for status in host.ask("GET", "/instances").json] == [whole]
+    (aside,) = tmp_path.glob("state.db.corrupt-*")
+    assert f"{hurt} could not be read; set aside as {aside}, the others go on" in host.log.read_text()
+    with sqlite3.connect(aside) as copy:
+        assert {each for (each,) in copy.execute("select id from instance")} == {hurt, whole}
+    copy.close()
+    host.raise_event(whole, "go", 1)
+    assert host.until(whole)["runtimeStatus"] == "Completed"
 
 
 def _system_key(ready: Path) -> str:

@@ -11,15 +11,15 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from google.protobuf.message import DecodeError
 
 from local.host.engine.hub import Hub
-from local.host.engine.instances import InstanceView, Snapshot
+from local.host.engine.instances import InstanceView, Snapshot, check_whole
 from local.host.protocol.history import Identity, ParentLink
 
 # What a kill may undo: short beside any activity, long enough to batch a burst of episodes.
@@ -29,6 +29,9 @@ _RETRY_PAUSE_SECONDS = 5
 
 # A host that is just ending still holds the file.
 _LOCK_PATIENCE_SECONDS = 1
+
+# What reading a damaged row may raise.
+_UNREADABLE = (DecodeError, ValueError, TypeError, KeyError, AttributeError)
 
 _logger = logging.getLogger(__name__)
 
@@ -58,10 +61,22 @@ class Checkpoint:
         self._database.execute("pragma synchronous=normal")
         self._database.executescript(_SCHEMA)
 
-    def load(self) -> list[Snapshot]:
-        """Give all instances."""
-        rows = self._database.execute("select view, identity, history, pending, failure from instance")
-        return [_snapshot(row) for row in rows]
+    def load(self) -> tuple[list[Snapshot], list[str]]:
+        """Give all instances that can be read, and the ids of those that cannot."""
+        rows = self._database.execute("select id, view, identity, history, pending, failure from instance")
+        snapshots, damaged = [], []
+        for instance_id, *row in rows:
+            try:
+                snapshots.append(_snapshot(row))
+            except _UNREADABLE:
+                damaged.append(instance_id)
+        return snapshots, damaged
+
+    def copy_to(self, path: Path) -> None:
+        """Write the whole of it into another file."""
+        with sqlite3.connect(path) as copy:
+            self._database.backup(copy)
+        copy.close()
 
     def save(self, changes: Mapping[str, Snapshot | None]) -> None:
         """Write changed instances and delete those that are gone, in one transaction."""
@@ -117,23 +132,35 @@ class Saver:
             time.sleep(_WRITE_PAUSE_SECONDS)
 
 
-def open_checkpoint(path: Path) -> tuple[Checkpoint, list[Snapshot], Path | None]:
-    """Open a checkpoint and read it; a corrupt one is set aside, and its new path given."""
+def open_checkpoint(path: Path) -> tuple[Checkpoint, list[Snapshot], str]:
+    """Open a checkpoint and read it; what is corrupt is set aside, alone if it can be, and said."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         checkpoint = Checkpoint(path)
-        return checkpoint, checkpoint.load(), None
+        snapshots, damaged = checkpoint.load()
+        return checkpoint, snapshots, _without(checkpoint, damaged, path) if damaged else ""
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
             raise StateError(f"{path} is in use by another host: stop it, or name another file") from error
         raise StateError(f"{path} cannot be used ({error}): name a file that can be written") from error
-    except (sqlite3.DatabaseError, DecodeError, ValueError, TypeError, KeyError):
+    except sqlite3.DatabaseError:
         aside = _set_aside(path)
-        return Checkpoint(path), [], aside
+        return Checkpoint(path), [], f"{path} could not be read; set aside as {aside}, starting empty"
+
+
+def _without(checkpoint: Checkpoint, damaged: list[str], path: Path) -> str:
+    aside = _beside(path)
+    checkpoint.copy_to(aside)
+    checkpoint.save(dict.fromkeys(damaged))
+    return f"{path}: {', '.join(damaged)} could not be read; set aside as {aside}, the others go on"
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.corrupt-{time.strftime('%Y%m%dT%H%M%S')}")
 
 
 def _set_aside(path: Path) -> Path:
-    aside = path.with_name(f"{path.name}.corrupt-{time.strftime('%Y%m%dT%H%M%S')}")
+    aside = _beside(path)
     path.rename(aside)
     # A write-ahead log belongs to the file it was written for.
     for suffix in ("-wal", "-shm"):
@@ -147,11 +174,13 @@ def _row(snapshot: Snapshot) -> tuple[str, str, bytes, bytes, bytes]:
     return view, identity, snapshot.history, snapshot.pending, snapshot.failure
 
 
-def _snapshot(row: tuple[str, str, bytes, bytes, bytes]) -> Snapshot:
+def _snapshot(row: Sequence[Any]) -> Snapshot:
     view, identity, history, pending, failure = row
-    return Snapshot(
+    snapshot = Snapshot(
         view=_view(view), identity=_identity(identity), history=history, pending=pending, failure=failure
     )
+    check_whole(snapshot)
+    return snapshot
 
 
 def _view(text: str) -> InstanceView:
