@@ -12,7 +12,7 @@ from types import UnionType
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from testkit import builders as a
 
@@ -75,7 +75,7 @@ def _tuples(items: tuple[Any, ...]) -> st.SearchStrategy[Any]:
 
 @pytest.mark.parametrize("kind", crossing_types(), ids=str)
 def test_whatever_crosses_a_history_comes_back_as_it_was(kind: Any) -> None:
-    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=25)
     @given(strategy(kind))
     def comes_back(value: object) -> None:
         assert decode(kind, json.loads(json.dumps(encode(value)))) == value
