@@ -16,6 +16,7 @@ MAX_FAILING_LOGS = 6  # one per cause, as many as a status shows
 _SILENT = frozenset(
     {Kind.IMAGE_PULL, Kind.CONTAINER_CONFIG, Kind.UNSCHEDULABLE, Kind.NODE_NOT_READY, Kind.VOLUME}
 )
+_REFUSALS = ("forbidden", "denied the request")  # the API server's own word, and a webhook's
 
 
 def pods_of(daemonset: Json, pods: Iterable[Json], nodes: Mapping[str, bool]) -> tuple[Json, ...]:
@@ -82,7 +83,7 @@ def refused_creation(daemonset: Json, events: Iterable[Json], since: datetime) -
     for event in events:
         about, message = mapping(event, "involvedObject"), str(event.get("message") or "")
         ours = about.get("uid") == uid_of(daemonset) and event.get("reason") == "FailedCreate"
-        if ours and "forbidden" in message and _is_after(event, since):
+        if ours and any(word in message for word in _REFUSALS) and _is_after(event, since):
             return message
     return ""
 

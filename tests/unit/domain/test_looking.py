@@ -19,6 +19,11 @@ DAEMONSET: dict[str, Any] = {
     "status": {"observedGeneration": 3, "desiredNumberScheduled": 2},
 }
 
+GATEKEEPER = (
+    'Error creating: admission webhook "validation.gatekeeper.sh" denied the request: '
+    '[azurepolicy-k8sazurev2hostfilesystem] HostPath volume {"hostPath": {"path": "/workspace"}}: not allowed'
+)
+
 
 def pod(name: str, node: str | None, born: int = 0, **metadata: Any) -> dict[str, Any]:
     owner = {"uid": metadata.pop("owner", "ds-1"), "controller": True}
@@ -100,6 +105,7 @@ def test_a_printed_table_tells_which_nodes_are_ready() -> None:
     ("changes", "told"),
     [
         ({}, True),
+        ({"message": GATEKEEPER}, True),
         ({"involvedObject": {"uid": "ds-2"}}, False),
         ({"reason": "SuccessfulCreate"}, False),
         ({"message": "etcdserver: request timed out"}, False),
