@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from local.cluster.objects import Json
     from local.cluster.resources import Kind
 
+MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
+"""Why a write over an outdated version fails."""
+
 
 class ApiError(Exception):
     """A refusal; `code` is the HTTP code, `reason` Kubernetes' word for it."""
@@ -75,9 +78,8 @@ def already_exists(kind: Kind, name: str) -> ApiError:
     return ApiError(HTTPStatus.CONFLICT, "AlreadyExists", message, details_of(kind, name))
 
 
-def conflict(kind: Kind, name: str) -> ApiError:
-    """Written over a version that is no longer the latest."""
-    why = "the object has been modified; please apply your changes to the latest version and try again"
+def conflict(kind: Kind, name: str, why: str = MODIFIED) -> ApiError:
+    """Written over a version that is no longer the latest, or not to be done as things are."""
     message = f'Operation cannot be fulfilled on {kind.qualified} "{name}": {why}'
     return ApiError(HTTPStatus.CONFLICT, "Conflict", message, details_of(kind, name))
 

@@ -193,6 +193,25 @@ def test_what_another_manager_applied_is_a_conflict_unless_forced(k8s: Clients, 
     assert (code, forced["metadata"]["labels"]["app"]) == (200, "other")
 
 
+def test_a_second_deletion_waits_for_nothing_but_is_never_done_at_a_version(
+    k8s: Clients, namespace: str
+) -> None:
+    owner = k8s.apps.create_namespaced_daemon_set(namespace, daemon_set("d", pod_spec([])))
+    reference = {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "d", "uid": owner.metadata.uid}
+    held = {"ownerReferences": [{**reference, "blockOwnerDeletion": True}], "finalizers": ["test.io/hold"]}
+    k8s.core.create_namespaced_config_map(namespace, {"metadata": {"name": "held", **held}})
+    going = raw(k8s.apps.delete_namespaced_daemon_set, "d", namespace, propagation_policy="Foreground")
+    exactly = {"preconditions": {"resourceVersion": going["metadata"]["resourceVersion"]}}
+
+    status = refusal(k8s.apps.delete_namespaced_daemon_set, "d", namespace, body=exactly)
+    assert (status["code"], status["reason"]) == (409, "Conflict")
+    assert "Precondition failed: ResourceVersion in precondition: , " in status["message"]
+
+    k8s.apps.delete_namespaced_daemon_set("d", namespace)
+    assert refusal(k8s.apps.read_namespaced_daemon_set, "d", namespace)["code"] == 404
+    k8s.core.patch_namespaced_config_map("held", namespace, {"metadata": {"finalizers": None}})
+
+
 def test_a_dry_run_keeps_nothing(k8s: Clients, namespace: str) -> None:
     answer = k8s.core.create_namespaced_config_map(namespace, config_map("c"), dry_run="All")
     assert answer.metadata.uid
