@@ -53,6 +53,11 @@ def uid_of(item: Json) -> str:
     return str(mapping(item, "metadata").get("uid") or "")
 
 
+def is_leaving(item: Json) -> bool:
+    """Whether somebody has deleted an object that is still there."""
+    return bool(mapping(item, "metadata").get("deletionTimestamp"))
+
+
 def run_of(item: Json) -> str:
     """The run that wrote an object."""
     return str(mapping(mapping(item, "metadata"), "annotations").get(naming.RUN_ANNOTATION) or "")
@@ -146,8 +151,7 @@ def _owned_by(pod: Json, owner: str) -> bool:
 
 
 def _age_rank(pod: Json) -> tuple[bool, str]:
-    metadata = mapping(pod, "metadata")
-    return (not metadata.get("deletionTimestamp"), str(metadata.get("creationTimestamp") or ""))
+    return (not is_leaving(pod), str(mapping(pod, "metadata").get("creationTimestamp") or ""))
 
 
 def _is_after(event: Json, since: datetime) -> bool:

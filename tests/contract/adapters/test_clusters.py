@@ -179,6 +179,16 @@ def daemon_set(sessions: KubernetesSessions, play: Play) -> Json:
     return sessions.read(CLUSTER, Ask(path=f"{DAEMON_SETS}/{naming.daemonset_name(play.database)}"))
 
 
+def hold(sessions: KubernetesSessions, path: str, *finalizers: str) -> None:
+    ask = Ask(
+        method="PATCH",
+        path=path,
+        body={"metadata": {"finalizers": finalizers}},
+        headers={"Content-Type": "application/merge-patch+json"},
+    )
+    sessions.send(CLUSTER, ask)
+
+
 def test_a_running_cluster_tells_its_identity_and_its_nodes(clusters: KubernetesClusters) -> None:
     facts = clusters.facts(CLUSTER)
 
@@ -405,6 +415,21 @@ def test_the_next_run_is_on_every_node_again(play: Play, sessions: KubernetesSes
     found = daemon_set(sessions, play)
     assert found["metadata"]["annotations"][naming.LEFT_OUT_ANNOTATION] == "0"
     assert found["spec"]["updateStrategy"]["type"] == "RollingUpdate"
+
+
+def test_a_daemonset_that_somebody_is_deleting_is_taken_for_removed(
+    play: Play, sessions: KubernetesSessions
+) -> None:
+    play.begin("copies")
+    (owned,) = listed(sessions, play)
+    config_map = f"{CONFIG_MAPS}/{owned['metadata']['name']}"
+    hold(sessions, config_map, "test.io/hold")
+    daemonset = f"{DAEMON_SETS}/warmup-{play.name}"
+    sessions.send(CLUSTER, Ask(method="DELETE", path=daemonset, body={"propagationPolicy": "Foreground"}))
+    removed = play.clusters.remove(CLUSTER, play.database, "run-1")
+    hold(sessions, config_map)
+
+    assert removed
 
 
 def test_the_configmap_goes_with_its_daemonset(play: Play, sessions: KubernetesSessions) -> None:
