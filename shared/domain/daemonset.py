@@ -203,6 +203,7 @@ def _download(rollout: Rollout) -> Object:
         "name": naming.INIT_CONTAINER,
         "image": rollout.plan.image,
         "command": ["python3", "-B", "-m", "agent"],
+        "args": [],  # said, since an older dashboard's DaemonSet of this name may have some, which would stay
         "workingDir": MOUNT,
         "env": _environment(rollout),
         # A pod keeps the larger request of its containers for all its life: small ones, room in the limit.

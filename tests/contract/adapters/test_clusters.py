@@ -16,6 +16,7 @@ from shared.adapters.kubernetes_session import Ask, Json, KubernetesSessions
 from shared.domain import naming
 from shared.domain.causes import Kind
 from shared.domain.daemonset import PodRules, Rollout
+from shared.domain.daemonset import daemon_set as manifest_of
 from shared.domain.model import (
     Account,
     Cluster,
@@ -246,9 +247,7 @@ def test_applying_again_changes_nothing(play: Play, sessions: KubernetesSessions
     play.clusters.apply(rollout, play.manifest("succeeds"))
     play.clusters.apply(rollout, play.manifest("succeeds"))
 
-    daemonset = sessions.read(
-        CLUSTER, Ask(path=f"/apis/apps/v1/namespaces/default/daemonsets/warmup-{play.name}")
-    )
+    daemonset = sessions.read(CLUSTER, Ask(path=f"{DAEMON_SETS}/warmup-{play.name}"))
     assert len(listed(sessions, play)) == 1
     assert daemonset["metadata"]["generation"] <= 2
     assert {state.node for state in states(before)} == {state.node for state in states(play.look())}
@@ -261,6 +260,20 @@ def test_a_new_run_makes_every_node_look_again(play: Play) -> None:
     second = {state.pod_uid for state in states(play.until(all_ready, "run-2"))}
 
     assert not first & second
+
+
+def test_nothing_of_an_older_dashboards_script_is_left_to_the_agent(
+    play: Play, sessions: KubernetesSessions
+) -> None:
+    older = manifest_of(play.rollout("succeeds"), "none", {})
+    spec = older["spec"]["template"]["spec"]  # type: ignore[index]
+    spec["initContainers"][0] |= {"command": ["bash", "-c"], "args": ["exit 1"]}
+    sessions.send(CLUSTER, Ask(method="POST", path=DAEMON_SETS, body=older))
+    play.begin("succeeds")
+
+    (found,) = sessions.items(CLUSTER, DAEMON_SETS, (("fieldSelector", f"metadata.name=warmup-{play.name}"),))
+    (init,) = found["spec"]["template"]["spec"]["initContainers"]
+    assert (init["command"], init.get("args") or []) == (["python3", "-B", "-m", "agent"], [])
 
 
 def test_the_configmap_belongs_to_the_daemonset_and_older_ones_go(

@@ -118,7 +118,7 @@ def test_no_value_is_part_of_a_command(name: str) -> None:
     pod = pod_of(CASES[name][1])
 
     assert pod["initContainers"][0]["command"] == ["python3", "-B", "-m", "agent"]
-    assert all("args" not in container for container in (*pod["initContainers"], *pod["containers"]))
+    assert not any(container.get("args") for container in (*pod["initContainers"], *pod["containers"]))
     assert all("command" not in container for container in pod["containers"])
 
 
