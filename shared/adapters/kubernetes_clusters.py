@@ -256,7 +256,8 @@ def _unreachable(cluster: Cluster, found: Any) -> Refusal:
 
 
 def _may_not(cluster: Cluster, verb: str, fault: Fault) -> Refusal:
-    if fault.code == "RequestEntityTooLarge" or "Too long: must have at most" in fault.message:
+    # How much is too much is worded anew from one version to the next.
+    if fault.code == "RequestEntityTooLarge" or ": Too long: " in fault.message:
         return Refusal(
             reason=Reason.DATABASE_TOO_MANY_FILES,
             message=f"the manifest does not fit into a ConfigMap ({fault})",

@@ -310,6 +310,15 @@ def test_a_configmap_that_goes_with_its_former_owner_is_written_again(
     assert len(listed(sessions, play)) == 1
 
 
+def test_more_than_fits_into_a_configmap_is_a_refusal(play: Play) -> None:
+    rollout = play.rollout("succeeds")
+    large = replace(rollout, rules=replace(rollout.rules, ca_pem="x" * 2**20))
+    refusal = play.clusters.apply(large, play.manifest("succeeds"))
+
+    assert refusal is not None
+    assert refusal.reason is Reason.DATABASE_TOO_MANY_FILES
+
+
 def test_busy_nodes_show_their_figures_and_one_line(play: Play) -> None:
     play.begin("copies")
     seen = play.until(all_running)

@@ -29,7 +29,11 @@ RBAC = 'daemonsets.apps "warmup-nt" is forbidden: User "x" cannot patch resource
             Reason.DATABASE_TOO_MANY_FILES,
         ),
         (
-            Fault(status=422, code="Invalid", message="data: Too long: must have at most 1048576 bytes"),
+            Fault(status=422, code="Invalid", message="[]: Too long: must have at most 1048576 bytes"),
+            Reason.DATABASE_TOO_MANY_FILES,
+        ),
+        (
+            Fault(status=422, code="Invalid", message="[]: Too long: may not be more than 1048576 bytes"),
             Reason.DATABASE_TOO_MANY_FILES,
         ),
     ],
