@@ -124,24 +124,24 @@ def _child(item: Any, step: Step) -> Any:
 
 
 def _remove(item: Any, path: Path) -> None:
-    parent = value_at(item, path[:-1])
-    last = path[-1]
-    # The key of a list's element stays while anything else in the element does.
-    names_element = len(path) > 1 and path[-2][0] == last and not isinstance(path[-2], str)
-    if isinstance(parent, dict) and isinstance(last, str) and not names_element:
+    if _names_element(path):
+        _remove_element(item, path[:-1])
+        return
+    parent, last = value_at(item, path[:-1]), path[-1]
+    if isinstance(parent, dict) and isinstance(last, str):
         parent.pop(last, None)
-    _drop_empty_elements(item, path[:-1])
 
 
-def _drop_empty_elements(item: Any, path: Path) -> None:
-    """An element of a list whose last field but its key went, goes."""
-    for depth in range(len(path), 0, -1):
-        step = path[depth - 1]
-        if isinstance(step, str):
-            continue
-        elements, element = value_at(item, path[: depth - 1]), value_at(item, path[:depth])
-        if isinstance(elements, list) and element is not None and set(element) <= {step[0]}:
-            elements.remove(element)
+def _names_element(path: Path) -> bool:
+    """Whether this is the merge key of a list's element, which whoever has a say in the element says too."""
+    return len(path) > 1 and not isinstance(path[-2], str) and path[-2][0] == path[-1]
+
+
+def _remove_element(item: Any, path: Path) -> None:
+    """With all that is in it: what was filled in by default belongs to nobody."""
+    elements, element = value_at(item, path[:-1]), value_at(item, path)
+    if isinstance(elements, list) and element is not None:
+        elements.remove(element)
 
 
 def _owners(item: Json) -> dict[str, set[Path]]:

@@ -70,13 +70,24 @@ def test_what_nobody_applied_stays() -> None:
     assert applied(CONFIG_MAPS, written, said(b="y"), US)["data"] == {"a": "x", "b": "y"}
 
 
-def test_an_element_of_a_list_goes_with_its_last_field() -> None:
-    def body(*names: str) -> Json:
-        env = [{"name": name, "value": "1"} for name in names]
-        return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"env": env}}
+def containers(*names: str) -> Json:
+    told = [{"name": name, "image": "x"} for name in names]
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": told}}
 
-    after = applied(CONFIG_MAPS, owned_by("us", body("A", "B")), body("B"), US)
-    assert after["spec"]["env"] == [{"name": "B", "value": "1"}]
+
+def test_an_element_of_a_list_goes_with_what_was_filled_in() -> None:
+    before = owned_by("us", containers("a", "b"))
+    for container in before["spec"]["containers"]:
+        container["imagePullPolicy"] = "Always"
+
+    after = applied(CONFIG_MAPS, before, containers("b"), US)
+    assert after["spec"]["containers"] == [{"name": "b", "image": "x", "imagePullPolicy": "Always"}]
+
+
+def test_an_element_that_somebody_else_names_stays() -> None:
+    both = applied(CONFIG_MAPS, owned_by("them", containers("a")), containers("a", "b"), US)
+    after = applied(CONFIG_MAPS, both, containers("b"), US)
+    assert [container["name"] for container in after["spec"]["containers"]] == ["a", "b"]
 
 
 def test_an_applier_has_a_name() -> None:
