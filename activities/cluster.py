@@ -11,16 +11,8 @@ from shared.domain.observing import NodeStanding
 from shared.domain.phases import Phase
 from shared.domain.progress import DatabaseProgress, Observation
 from shared.domain.refusals import Reason, Refusal
-from shared.domain.runs import (
-    ClusterLook,
-    DatabaseLook,
-    DatabaseQuery,
-    Holdings,
-    LookOrder,
-    Remains,
-    RolloutOrder,
-)
-from shared.domain.staging import judge_staging
+from shared.domain.runs import ClusterLook, DatabaseLook, Holdings, LookOrder, Remains, RolloutOrder
+from shared.domain.staging import Manifest, as_remembered, judge_staging
 from shared.ports import Catalog, Claims, Clusters
 
 _logger = logging.getLogger("warmup")
@@ -38,16 +30,12 @@ def apply_daemonset(
 
     An activity may outlive its run by minutes: one whose run no longer holds the database writes nothing,
     or takes away what it wrote while the run gave the database up.
-    The manifest is made anew here, since it is too large for a history, and must still be the planned one.
     """
     if not _holds(order, claims):
         return _claim_lost(order)
-    query = DatabaseQuery(account=order.plan.account, database=order.staged.database)
-    manifest = judge_staging(catalog.listing(query.account, query.database))
+    manifest = _manifest(order, catalog)
     if isinstance(manifest, Refusal):
         return manifest
-    if manifest.generation != order.staged.generation:
-        return _replaced(order.staged)
     rollout = Rollout(plan=order.plan, staged=order.staged, run_id=order.run_id, now=order.now, rules=rules)
     refusal = clusters.apply(rollout, manifest)
     if refusal is not None:
@@ -97,6 +85,17 @@ def _keep(order: LookOrder, seen: DatabaseLook, clusters: Clusters) -> int:
     return len(warm) if clusters.narrow(remains) else 0
 
 
+def _manifest(order: RolloutOrder, catalog: Catalog) -> Manifest | Refusal:
+    """Made anew, since it is too large for a history; it must still be the planned one."""
+    staged, account = order.staged, order.plan.account
+    if account is None:
+        return as_remembered(staged.database)
+    manifest = judge_staging(catalog.listing(account, staged.database))
+    if isinstance(manifest, Manifest) and manifest.generation != staged.generation:
+        return _replaced(staged)
+    return manifest
+
+
 def _holds(order: RolloutOrder, claims: Claims) -> bool:
     held = claims.read(order.plan.cluster, order.staged.database)
     return held is not None and held.run_id == order.run_id
@@ -108,7 +107,7 @@ def _rolled_out(order: RolloutOrder) -> Event:
         instance_id=order.run_id,
         cluster=order.plan.cluster.name,
         database=order.staged.database.name,
-        account=order.plan.account.name,
+        account=order.plan.account.name if order.plan.account else "",
         phase=Phase.WARMING_UP.value,
         mode=order.plan.mode.value,
         bytes=order.staged.bytes,

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 USAGE = """\
 Makes a BLAST database whole on this node, verifies every byte, and reports as JSON.
 
-All values come from the environment; WARMUP_BLOB_ENDPOINT is required:
+All values come from the environment; WARMUP_BLOB_ENDPOINT is required, but for a release:
   WARMUP_MANIFEST       what the database consists of  (/opt/warmup/manifest.json)
   WARMUP_DATABASE       what to release without a manifest
   WARMUP_DIRECTORY      where BLAST reads              (/workspace/blast)

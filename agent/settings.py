@@ -42,6 +42,10 @@ class Endpoint:
         return f"{'https' if self.tls else 'http'}://{self.host}:{self.port}"
 
 
+# A release reads no blobs, and the account may be gone; a name of RFC 6761 that never resolves.
+NOBODY = Endpoint(tls=True, host="nobody.invalid", port=443, path="")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdentitySettings:
     """Which of the ways to a token this node has."""
@@ -96,13 +100,14 @@ def parse_settings(environ: Mapping[str, str]) -> Settings:
             "WARMUP_ENGINE is azcopy, which would show the SAS of WARMUP_SAS_FILE to the whole node",
             remedy="use the engine ranged with a SAS",
         )
+    mode = cast("Mode", _one_of(environ, "WARMUP_MODE", get_args(Mode)))
     return Settings(
         run_id=environ.get("WARMUP_RUN_ID", "by-hand"),
-        mode=cast("Mode", _one_of(environ, "WARMUP_MODE", get_args(Mode))),
+        mode=mode,
         manifest=Path(environ.get("WARMUP_MANIFEST", "/opt/warmup/manifest.json")),
         database=environ.get("WARMUP_DATABASE") or None,
         directory=Path(environ.get("WARMUP_DIRECTORY", "/workspace/blast")),
-        endpoint=parse_endpoint(_required(environ, "WARMUP_BLOB_ENDPOINT")),
+        endpoint=NOBODY if mode == "release" else parse_endpoint(_required(environ, "WARMUP_BLOB_ENDPOINT")),
         engine=cast("EngineName", engine),
         ceiling_bytes_per_second=ceiling * 1e6 if ceiling else None,
         start_jitter_seconds=_number(environ, "WARMUP_START_JITTER_SECONDS", 0),

@@ -92,17 +92,17 @@ async def _same_purpose(bid: Bid, verdict: HeldBy | Conflict, held: Held, hub: T
         return verdict
     if any(claim and claim.run_id == verdict.run_id and claim.cancelled_by for claim in held.values()):
         return Conflict(message=f"run {verdict.run_id} is being cancelled; start again in a moment")
-    accounts = {claim.account_name for claim in held.values() if claim and claim.run_id == verdict.run_id}
-    if accounts != {bid.request.account_name}:
-        return Conflict(
-            message=f"run {verdict.run_id} warms these databases from account {', '.join(sorted(accounts))}; "
-            "wait for it, or cancel it"
-        )
     state = await hub.find(verdict.run_id, with_input=True)
     mode = state.run.request.mode if state and state.run else bid.request.mode
     if mode is not bid.request.mode:
         return Conflict(
             message=f"run {verdict.run_id} is at these databases ({mode.value}); wait for it, or cancel it"
+        )
+    accounts = {claim.account_name for claim in held.values() if claim and claim.run_id == verdict.run_id}
+    if accounts != {bid.request.account_name}:
+        return Conflict(
+            message=f"run {verdict.run_id} warms these databases from account {', '.join(sorted(accounts))}; "
+            "wait for it, or cancel it"
         )
     return verdict
 

@@ -3,7 +3,7 @@
 A test keeps the table equal to the doors that are registered, and real answers to the schemas.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import azure.durable_functions as df
@@ -53,9 +53,9 @@ ROUTES = (
         method="post",
         path="/warmup/release",
         function="release_database",
-        summary="Take a database off the nodes; 200 when it is not there",
+        summary="Take databases off the nodes, staged or not; names the run that does it",
         body="Release",
-        answers={202: "Queued", 200: "Released"},
+        answers={202: "Releasing"},
         refuses=(400, 404, 409, 413),
     ),
     Route(
@@ -137,11 +137,12 @@ ROUTES = (
     ),
 )
 
+_QUEUED = dict.fromkeys(("instance_id", "id", "task_id", "db", "status", "statusQueryGetUri"), "string")
 # What an answer always holds; more may come in any release.
 _ANSWERS: Mapping[str, Mapping[str, str]] = {
     "Error": {"error": "string"},
-    "Queued": dict.fromkeys(("instance_id", "id", "task_id", "db", "status", "statusQueryGetUri"), "string"),
-    "Released": {"db": "string", "status": "string", "deleted": "array"},
+    "Queued": _QUEUED,
+    "Releasing": {**_QUEUED, "deleted": "array", "errors": "array"},
     "Cancelled": {"instance_id": "string", "status": "string"},
     "Status": {
         "instance_id": "string",
@@ -261,34 +262,33 @@ def _or_nothing(rule: str) -> Json:
 
 
 def _start() -> Json:
-    """The body of a start; `db` counts where `databases` names none, other fields are ignored."""
-    flags: Json = {
-        name: {"type": ["boolean", "null"]} for name in ("verify_only", "dry_run", "allow_partial")
+    """The body of a start."""
+    more: Json = {
+        "storage_resource_group": _or_nothing("storage_resource_group"),
+        "max_mbps_per_node": {"type": ["integer", "null"], "minimum": 1, "maximum": MAX_MBPS},
+        "on_failure": {"enum": [*(choice.value for choice in OnFailure), "", None]},
     }
-    named: Json = {name: _text(name) for name in (*_CLUSTER_FIELDS, "storage_account")}
-    named |= {name: _or_nothing(name) for name in _OPTIONAL}
+    return _wish((*_CLUSTER_FIELDS, "storage_account"), ("verify_only", "dry_run", "allow_partial"), more)
+
+
+def _release() -> Json:
+    """The body of a release."""
+    return _wish(_CLUSTER_FIELDS, ("dry_run", "allow_partial"), {})
+
+
+def _wish(required: Sequence[str], flags: Sequence[str], more: Json) -> Json:
+    """Databases and a cluster; `db` counts where `databases` names none, other fields are ignored."""
+    flagged = {name: {"type": ["boolean", "null"]} for name in flags}
+    named = {name: _text(name) for name in required}
+    registry = {name: _or_nothing(name) for name in ("acr_name", "acr_resource_group")}
     return {
         "type": "object",
-        "required": [*_CLUSTER_FIELDS, "storage_account"],
+        "required": [*required],
         "anyOf": [
             {"required": ["databases"], "properties": {"databases": _databases()}},
             {"required": ["db"], "properties": {"db": _databases(), "databases": {"enum": ["", [], None]}}},
         ],
-        "properties": named
-        | flags
-        | {
-            "max_mbps_per_node": {"type": ["integer", "null"], "minimum": 1, "maximum": MAX_MBPS},
-            "on_failure": {"enum": [*(choice.value for choice in OnFailure), "", None]},
-        },
-    }
-
-
-def _release() -> Json:
-    return {
-        "type": "object",
-        "required": [*_CLUSTER_FIELDS, "db"],
-        "properties": {name: _text(name) for name in _CLUSTER_FIELDS}
-        | {"storage_account": _or_nothing("storage_account"), "db": _database()},
+        "properties": {**named, **registry, **flagged, **more},
     }
 
 

@@ -3,7 +3,7 @@
 import json
 import logging
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -11,7 +11,7 @@ import azure.durable_functions as df
 import azure.functions as func
 
 from entrypoints import presenting
-from entrypoints.answering import Answer, Json, ShutDoorError, read_body, refused
+from entrypoints.answering import Answer, ShutDoorError, read_body, refused
 from entrypoints.authorising import Gate
 from entrypoints.binding import bind_hub_door
 from entrypoints.claiming import Bid
@@ -21,18 +21,19 @@ from entrypoints.waiting import eventually, within
 from shared.domain import naming
 from shared.domain.claims import Conflict, HeldBy
 from shared.domain.events import Change, Event, line_of
-from shared.domain.model import Cluster, Mode, WarmupRequest
+from shared.domain.model import Cluster, Database, WarmupRequest
 from shared.domain.refusals import Refusal
 from shared.domain.requests import (
     RequestDefaults,
-    parse_account_name,
     parse_cluster,
-    parse_database,
+    parse_databases,
+    parse_registry,
+    parse_release,
     parse_request,
     parse_run_id,
 )
 from shared.domain.status import database_names
-from shared.domain.warmth import Origin, daemon_set_of, origin_of
+from shared.domain.warmth import daemon_set_of, image_of
 from shared.ports import Claims, Monitor, PassingError
 from shared.wire import encode
 
@@ -98,26 +99,20 @@ async def release_database(req: func.HttpRequest, hub: TaskHub, ports: WarmupPor
     """Take a database off the nodes: a run whose agents remove its files, since nobody else can; 202."""
     caller = await ports.gate.operator(req)
     body = read_body(req)
-    cluster = parse_cluster(body)
+    databases, cluster = parse_databases(body), parse_cluster(body)
     ports.gate.admit_cluster(cluster)
-    fields = body if isinstance(body, Mapping) else {}
-    database = parse_database(fields.get("db"))
-    account = parse_account_name(fields)
-    found = await _daemon_set(cluster, database.name, ports.monitor)
-    if found is None and account is None:
-        return Answer(body={"db": database.name, "status": "released", "deleted": []})
-    origin = origin_of(found) if found else None
-    request = parse_request(
-        _completed(fields, account, origin),
-        defaults=_defaults(ports.defaults, origin),
-        requested_by=caller.object_id,
-    )
-    return await _begin(replace(request, mode=Mode.RELEASE), _nonce(req), hub, ports)
+    image = None if parse_registry(body) else await _image_there(cluster, databases, ports.monitor)
+    defaults = replace(ports.defaults, image=image) if image else ports.defaults
+    request = parse_release(body, defaults=defaults, requested_by=caller.object_id)
+    answer = await _begin(request, _nonce(req), hub, ports)
+    # Newer pages count these; what became of each node is in the run that is named.
+    return replace(answer, body={**answer.body, "deleted": [], "errors": []})
 
 
 async def _begin(request: WarmupRequest, nonce: str, hub: TaskHub, ports: WarmupPorts) -> Answer:
     ports.gate.admit_cluster(request.cluster)
-    ports.gate.admit_account(request.account_name)
+    if request.reads_blobs:
+        ports.gate.admit_account(request.account_name)
     ports.gate.admit_image(request.image)
     run_id = naming.instance_id(_asked(request), nonce)
     if await hub.find(run_id) is not None:
@@ -147,23 +142,15 @@ def _cancelled(run_id: str, request: WarmupRequest, by: str) -> Event:
     )
 
 
-async def _daemon_set(cluster: Cluster, name: str, monitor: Monitor) -> Json | None:
+async def _image_there(cluster: Cluster, databases: Sequence[Database], monitor: Monitor) -> str | None:
+    """The image that the nodes run for one of these already: they can surely have it."""
     sight = await within(_CLUSTER_BUDGET_SECONDS, f"cluster {cluster.name!r}", lambda: monitor.sight(cluster))
     if isinstance(sight, Refusal):
         raise refused(sight)
     if sight.lacks("daemon sets"):
         raise PassingError(f"cluster {cluster.name!r} does not show its DaemonSets: {sight.faults[0]}")
-    return daemon_set_of(sight, name)
-
-
-def _completed(
-    fields: Mapping[str, object], account: str | None, origin: Origin | None
-) -> Mapping[str, object]:
-    return {**fields, "storage_account": origin.account_name} if account is None and origin else fields
-
-
-def _defaults(defaults: RequestDefaults, origin: Origin | None) -> RequestDefaults:
-    return replace(defaults, image=origin.image) if origin and origin.image else defaults
+    found = (daemon_set_of(sight, database.name) for database in databases)
+    return next((image for image in map(image_of, filter(None, found)) if image), None)
 
 
 def _asked(request: WarmupRequest) -> str:

@@ -15,7 +15,7 @@ from entrypoints.binding import bind_hub_door
 from entrypoints.run_states import RunState
 from entrypoints.task_hub import TaskHub
 from entrypoints.waiting import Budget, SharedQuestions, SharedReadings
-from shared.domain.model import Database, StagedDatabase
+from shared.domain.model import StagedDatabase
 from shared.domain.requests import parse_run_id, parse_whole
 from shared.domain.runs import ClusterLook, LookOrder, Run
 from shared.ports import Clusters, PassingError
@@ -149,16 +149,10 @@ def _order(state: RunState, run: Run, now: datetime) -> LookOrder:
     staged = run.watching.plan.databases if run.watching else ()
     return LookOrder(
         cluster=run.request.cluster,
-        databases=staged or tuple(_unplanned(database) for database in run.request.databases),
+        databases=staged or tuple(map(StagedDatabase.by_name, run.request.databases)),
         run_id=state.run_id,
         applied_at=run.started_at or state.created_at,
         now=now,
-    )
-
-
-def _unplanned(database: Database) -> StagedDatabase:
-    return StagedDatabase(
-        database=database, molecule="", source_version=None, generation="", files=0, bytes=0, volumes=0
     )
 
 

@@ -115,6 +115,11 @@ class Steps:
             self._shown = status
             self._context.set_custom_status(status)
 
+    def pass_over(self, step: Step, why: str) -> None:
+        """A step has nothing to do."""
+        self.run = replace(self.run, journal=self.run.journal.begin(step, self.now))
+        self.end(step, why)
+
     def accept(self, answer: T | Refusal) -> T:
         """Go on with an answer; a refusal is the end."""
         if isinstance(answer, Refusal):
@@ -165,11 +170,11 @@ class Steps:
         answers = yield from self._call_each("describe_database", queries, StagedDatabase | Refusal)
         return tuple(self.accept(answer) for answer in answers)
 
-    def grant_roles(self, plan: WarmupPlan) -> Verb[tuple[RoleGrant, ...]]:
+    def grant_roles(self, plan: WarmupPlan, account: Account) -> Verb[tuple[RoleGrant, ...]]:
         """Let the nodes read blobs and images; a role we may not grant is shown with its remedy."""
         query = RoleQuery(
             principal_id=plan.kubelet.object_id,
-            account=plan.account,
+            account=account,
             registry=plan.registry,
             cluster=plan.cluster,
         )
@@ -247,7 +252,8 @@ class Steps:
 
     def close_access(self) -> Verb[None]:
         """Leave the account's ledger; the last one out restores what was before."""
-        if self._joined or (self.run.watching and not self.request.dry_run):
+        watched = self.request.reads_blobs and self.run.watching and not self.request.dry_run
+        if self._joined or watched:
             yield from self._persist("close_access", self._account_query())
 
     def release_claims(self) -> Verb[None]:

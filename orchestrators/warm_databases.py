@@ -6,6 +6,7 @@ import azure.durable_functions as df
 
 from orchestrators.steps import EndedError, Steps, Verb
 from shared.domain.judging import Ending, KeepWaiting, Outcome, judge
+from shared.domain.model import StagedDatabase
 from shared.domain.phases import Step
 from shared.domain.planning import Grounds, judge_cluster, plan_warmup
 from shared.domain.status import opening_note
@@ -14,14 +15,14 @@ from shared.domain.status import opening_note
 def warm_databases(context: df.DurableOrchestrationContext) -> Verb[dict[str, object] | None]:
     """Warm databases onto every targeted node of a cluster, and say so only when it is true.
 
-    Ends `succeeded` when every targeted node verified every byte under this run's id, `failed` with the
-    cause otherwise, `cancelled` when asked, `planned` after a dry run; however it ends, the storage
-    account is as it was before.
+    Ends `succeeded` when every targeted node verified every byte under this run's id (in a release: removed
+    all that it held), `failed` with the cause otherwise, `cancelled` when asked, `planned` after a dry run;
+    however it ends, the storage account is as it was before.
     """
     steps = Steps(context)
     try:
         if steps.run.watching is None:
-            yield from set_out(steps)
+            yield from (set_out(steps) if steps.request.reads_blobs else set_out_to_release(steps))
         ending = yield from watch(steps)
     except EndedError as ended:
         ending = ended.ending
@@ -53,12 +54,34 @@ def set_out(steps: Steps) -> Verb[None]:
         steps.finish(Ending(outcome=Outcome.PLANNED, would_open=closed))
 
     steps.begin(Step.ROLES)
-    grants = yield from steps.grant_roles(plan)
+    grants = yield from steps.grant_roles(plan, access.account)
     steps.end(Step.ROLES)
 
     steps.begin(Step.WARMING_UP)
     yield from steps.apply(plan)
     steps.keep(plan, grants)
+
+
+def set_out_to_release(steps: Steps) -> Verb[None]:
+    """Judge, plan, roll out: the database may no longer be staged, and its account may be gone."""
+    steps.begin(Step.ENABLING_STORAGE)
+    facts = yield from steps.read_cluster()
+    kubelet = steps.accept(judge_cluster(steps.request.cluster, facts))
+    steps.end(Step.ENABLING_STORAGE, "a release reads no account")
+
+    steps.begin(Step.CONFIGURING)
+    names = tuple(map(StagedDatabase.by_name, steps.request.databases))
+    grounds = Grounds(request=steps.request, cluster=facts, account=None, databases=names, now=steps.now)
+    plan = steps.accept(plan_warmup(grounds, kubelet))
+    steps.end(Step.CONFIGURING)
+    if steps.request.dry_run:
+        steps.keep(plan, ())
+        steps.finish(Ending(outcome=Outcome.PLANNED))
+
+    steps.pass_over(Step.ROLES, "a release needs no roles")
+    steps.begin(Step.WARMING_UP)
+    yield from steps.apply(plan)
+    steps.keep(plan, ())
 
 
 def watch(steps: Steps) -> Verb[Ending | None]:

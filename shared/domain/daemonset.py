@@ -253,7 +253,7 @@ def _environment(rollout: Rollout) -> list[Object]:
         "WARMUP_MODE": plan.mode.value,
         "WARMUP_MANIFEST": f"{MOUNT}/manifest.json",
         "WARMUP_DIRECTORY": BLAST_DIRECTORY,
-        "WARMUP_BLOB_ENDPOINT": plan.account.blob_endpoint,
+        **({} if plan.account is None else {"WARMUP_BLOB_ENDPOINT": plan.account.blob_endpoint}),
         "WARMUP_ENGINE": rollout.rules.engine.value,
         "WARMUP_DEADLINE_SECONDS": str(_agent_seconds(rollout)),
         "WARMUP_START_JITTER_SECONDS": str(_JITTER_SECONDS if plan.node_count > _LARGE_POOL else 0),

@@ -79,7 +79,7 @@ class WarmupRequest:
     """What somebody asked for, after parsing: nothing in it is hostile any more, nothing is secret."""
 
     cluster: Cluster
-    account_name: str
+    account_name: str  # empty in a release, which reads no blobs
     account_resource_group: str | None
     databases: tuple[Database, ...]  # at least one, sorted, no duplicates
     image: str
@@ -91,6 +91,11 @@ class WarmupRequest:
     deadline_minutes: int | None  # the operator's setting; None: sized from the bytes
     requested_by: str  # an object id, never a name or a token
     on_failure: OnFailure = OnFailure.REMOVE
+
+    @property
+    def reads_blobs(self) -> bool:
+        """Whether it needs an account; what a release removes is known to the nodes alone."""
+        return bool(self.account_name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,13 +150,20 @@ class StagedDatabase:
     bytes: int
     volumes: int
 
+    @classmethod
+    def by_name(cls, database: Database) -> "StagedDatabase":
+        """A database of which no container was asked: nothing is known but its name."""
+        return cls(
+            database=database, molecule="", source_version=None, generation="", files=0, bytes=0, volumes=0
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WarmupPlan:
     """What will be done to which nodes, decided before anything is written."""
 
     cluster: Cluster
-    account: Account
+    account: Account | None  # None in a release
     kubelet: KubeletIdentity
     registry: Registry | None
     databases: tuple[StagedDatabase, ...]

@@ -32,7 +32,7 @@ class Grounds:
 
     request: WarmupRequest
     cluster: ClusterFacts
-    account: Account
+    account: Account | None  # None in a release
     databases: tuple[StagedDatabase, ...]
     now: datetime
 

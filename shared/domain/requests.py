@@ -71,12 +71,12 @@ def parse_request(fields: object, *, defaults: RequestDefaults, requested_by: st
         BadRequestError: naming the field and its rule; nothing of the value is repeated unescaped.
     """
     body = _object(fields)
-    registry = _registry(body)
+    registry = parse_registry(body)
     return WarmupRequest(
         cluster=parse_cluster(body),
         account_name=_matching(body, "storage_account"),
         account_resource_group=_optional(body, "storage_resource_group"),
-        databases=_databases(body),
+        databases=parse_databases(body),
         image=_image(registry, defaults),
         registry=registry,
         mode=Mode.VERIFY if _flag(body, "verify_only") else Mode.WARM,
@@ -86,6 +86,29 @@ def parse_request(fields: object, *, defaults: RequestDefaults, requested_by: st
         deadline_minutes=defaults.deadline_minutes,
         requested_by=requested_by,
         on_failure=_on_failure(body),
+    )
+
+
+def parse_release(fields: object, *, defaults: RequestDefaults, requested_by: str) -> WarmupRequest:
+    """Read the body of a release: a cluster and what to take off it; an account is not asked for.
+
+    Raises:
+        BadRequestError: as `parse_request`.
+    """
+    body = _object(fields)
+    return WarmupRequest(
+        cluster=parse_cluster(body),
+        account_name="",
+        account_resource_group=None,
+        databases=parse_databases(body),
+        image=_image(parse_registry(body), defaults),
+        registry=None,
+        mode=Mode.RELEASE,
+        dry_run=_flag(body, "dry_run"),
+        allow_partial=_flag(body, "allow_partial"),
+        max_mbps_per_node=None,
+        deadline_minutes=defaults.deadline_minutes,
+        requested_by=requested_by,
     )
 
 
@@ -128,9 +151,25 @@ def parse_database(text: object) -> Database:
     return Database(name=name, folder=folder)
 
 
-def parse_account_name(fields: object) -> str | None:
-    """Read which account is meant, where that is left open."""
-    return _optional(_object(fields), "storage_account")
+def parse_databases(fields: object) -> tuple[Database, ...]:
+    """Read which databases are meant: one, or a list; sorted, each once."""
+    body = _object(fields)
+    key = next((name for name in _ANY_DATABASE_FIELD if body.get(name) not in (None, "", [])), None)
+    if key is None:
+        raise BadRequestError("db is required: a database name such as core_nt")
+    value = body[key]
+    entries = value if isinstance(value, list) else [value]
+    if len(entries) > MAX_DATABASES:
+        raise BadRequestError(f"{key} names {len(entries)} databases; at most {MAX_DATABASES} share one run")
+    found = {parse_database(entry) for entry in entries}
+    return _distinct(tuple(sorted(found, key=lambda database: database.path)))
+
+
+def parse_registry(fields: object) -> Registry | None:
+    """Read where the image shall come from, where that is said."""
+    body = _object(fields)
+    name, group = _optional(body, "acr_name"), _optional(body, "acr_resource_group")
+    return None if name is None else Registry(name=name, resource_group=group)
 
 
 def parse_account(fields: object) -> AccountQuery:
@@ -205,29 +244,12 @@ def _mbps(body: Mapping[str, object]) -> int | None:
     return value
 
 
-def _databases(body: Mapping[str, object]) -> tuple[Database, ...]:
-    key = next((name for name in _ANY_DATABASE_FIELD if body.get(name) not in (None, "", [])), None)
-    if key is None:
-        raise BadRequestError("db is required: a database name such as core_nt")
-    value = body[key]
-    entries = value if isinstance(value, list) else [value]
-    if len(entries) > MAX_DATABASES:
-        raise BadRequestError(f"{key} names {len(entries)} databases; at most {MAX_DATABASES} share one run")
-    found = {parse_database(entry) for entry in entries}
-    return _distinct(tuple(sorted(found, key=lambda database: database.path)))
-
-
 def _distinct(databases: tuple[Database, ...]) -> tuple[Database, ...]:
     names = [database.name for database in databases]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise BadRequestError(f"db {twice[0]!r} is named in two folders; files lie flat on a node")
     return databases
-
-
-def _registry(body: Mapping[str, object]) -> Registry | None:
-    name, group = _optional(body, "acr_name"), _optional(body, "acr_resource_group")
-    return None if name is None else Registry(name=name, resource_group=group)
 
 
 def _image(registry: Registry | None, defaults: RequestDefaults) -> str:

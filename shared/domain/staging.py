@@ -20,6 +20,7 @@ SHARED_FILES = frozenset({"taxdb.btd", "taxdb.bti", "taxonomy4blast.sqlite3"})
 # One ConfigMap holds the manifest beside the agent and perhaps certificates; Kubernetes takes 1 MiB of it.
 MAX_MANIFEST_BYTES = 600_000
 
+_UNREAD_CONTAINER = "blast-db"  # a manifest names one; nobody opens it
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
 _SEQUENCES = {".nsq": "nucl", ".psq": "prot"}
 
@@ -115,6 +116,18 @@ class Manifest:
             "files": files,
         }
         return json.dumps(head, separators=(",", ":"))
+
+
+def as_remembered(database: Database) -> Manifest:
+    """What a release hands to the nodes: no files, which stands for all that they remember of it."""
+    return Manifest(
+        database=database,
+        container=_UNREAD_CONTAINER,
+        molecule="",
+        source_version=None,
+        generation="",
+        files=(),
+    )
 
 
 def judge_staging(listing: Listing) -> Manifest | Refusal:

@@ -248,8 +248,8 @@ def _intended(run: Run, ending: Ending) -> Json:
     if ending.outcome is not Outcome.PLANNED or run.watching is None:
         return {}
     plan = run.watching.plan
-    grants = [f"Storage Blob Data Reader on {plan.account.name}"]
-    if plan.registry is not None and plan.registry.resource_group is not None:
+    grants = [f"Storage Blob Data Reader on {plan.account.name}"] if plan.account is not None else []
+    if plan.account is not None and plan.registry is not None and plan.registry.resource_group is not None:
         grants.append(f"AcrPull on {plan.registry.name}")
     return {
         "would_open": list(ending.would_open),

@@ -12,7 +12,7 @@ from enum import StrEnum
 from shared.domain import looking, naming
 from shared.domain.causes import Cause
 from shared.domain.foreign import Json, mapping, moment, number, objects, text
-from shared.domain.model import Database
+from shared.domain.model import Database, Mode
 from shared.domain.observing import Look, NodeStanding, NodeState, left_out, missing_pods, read_pod
 from shared.domain.progress import causes_of
 from shared.domain.requests import BadRequestError, parse_database
@@ -97,14 +97,6 @@ class Warmth:
         return self.workspace_ready > 0 or self.vmtouch_ready > 0 or ready
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
-    """Where a database on a cluster came from, as its DaemonSet remembers."""
-
-    account_name: str
-    image: str
-
-
 def warmth_of(sight: Sighting, now: datetime) -> Warmth:
     """Sum up one sighting."""
     return Warmth(
@@ -129,20 +121,15 @@ def unseen(error: str) -> Warmth:
     )
 
 
-def origin_of(daemon_set: Json) -> Origin | None:
-    """The account and the image that a DaemonSet of ours names; None when it is not of ours."""
-    template = mapping(mapping(daemon_set, "spec"), "template")
-    containers = objects(mapping(template, "spec"), "initContainers")
-    init = next((c for c in containers if text(c, "name") == naming.INIT_CONTAINER), {})
-    values = {text(entry, "name"): text(entry, "value") for entry in objects(init, "env")}
-    account = _account_name(values.get("WARMUP_BLOB_ENDPOINT", ""))
-    return Origin(account_name=account, image=text(init, "image")) if account else None
+def image_of(daemon_set: Json) -> str:
+    """The image that its agents run; empty when it is not of ours."""
+    return text(_agent_container(daemon_set), "image")
 
 
 def staged_places(sight: Sighting) -> tuple[tuple[Database, str], ...]:
     """Each database that we warmed, and the account it came from; what names neither is left out."""
-    found = ((_staged_database(each), origin_of(each)) for each in sight.daemon_sets)
-    return tuple((database, origin.account_name) for database, origin in found if database and origin)
+    found = ((_staged_database(each), _account_of(each)) for each in sight.daemon_sets)
+    return tuple((database, account) for database, account in found if database and account)
 
 
 def with_staged(warmth: Warmth, generations: Mapping[str, str]) -> Warmth:
@@ -165,8 +152,22 @@ def _staged_database(daemon_set: Json) -> Database | None:
         return None
 
 
-def _account_name(endpoint: str) -> str:
+def _agent_container(daemon_set: Json) -> Json:
+    template = mapping(mapping(daemon_set, "spec"), "template")
+    containers = objects(mapping(template, "spec"), "initContainers")
+    return next((c for c in containers if text(c, "name") == naming.INIT_CONTAINER), {})
+
+
+def _told_agents(daemon_set: Json) -> dict[str, str]:
+    """What its agents are told."""
+    return {
+        text(entry, "name"): text(entry, "value") for entry in objects(_agent_container(daemon_set), "env")
+    }
+
+
+def _account_of(daemon_set: Json) -> str:
     """An endpoint names its account first in the host, or in the path where it has one."""
+    endpoint = _told_agents(daemon_set).get("WARMUP_BLOB_ENDPOINT", "")
     host, _, path = endpoint.removeprefix("https://").partition("/")
     return path.strip("/") or host.partition(".")[0]
 
@@ -200,10 +201,15 @@ def _from_daemon_set(daemon_set: Json, sight: Sighting, now: datetime) -> Databa
         generation=text(notes, naming.GENERATION_ANNOTATION) or None,
         source_version=text(notes, naming.SOURCE_VERSION_ANNOTATION) or None,
     )
-    if not run_id or sight.lacks("pods"):
-        return row  # not of ours, or its pods were not seen: nobody verified anything that we know of
+    if not run_id or sight.lacks("pods") or _is_released(daemon_set):
+        return row  # not of ours, or its pods were not seen, or being removed: nobody knows it to be whole
     states = _states(daemon_set, sight, now)
     return _with_states(row, states, settled=looking.is_settled(daemon_set, run_id))
+
+
+def _is_released(daemon_set: Json) -> bool:
+    """Whether its agents take the database away: their Ready means that it is gone."""
+    return _told_agents(daemon_set).get("WARMUP_MODE") == Mode.RELEASE.value
 
 
 def _states(daemon_set: Json, sight: Sighting, now: datetime) -> tuple[NodeState, ...]:

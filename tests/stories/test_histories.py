@@ -20,7 +20,7 @@ from testkit.telling import RUN_ID
 from testkit.world import World
 
 from local.host.protocol.replay import NonDeterministicError
-from shared.domain.model import Database
+from shared.domain.model import Database, Mode
 from shared.domain.runs import Run
 from shared.wire import decode
 
@@ -60,6 +60,10 @@ PLOTS = {
         proves="a run in flight waits out a passing failure, and a node that fails takes the DaemonSet away",
         broken=frozenset({"node2"}),
         happens=forgets_its_first_look,
+    ),
+    "released": Plot(
+        proves="a release in flight goes on without an account",
+        asked={"mode": Mode.RELEASE, "account_name": ""},
     ),
     "cancelled": Plot(proves="a run in flight that is cancelled winds itself up", happens=is_cancelled),
     "continued": Plot(

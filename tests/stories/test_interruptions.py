@@ -61,7 +61,7 @@ PLOTS = {
     "cancelled": Plot(ends="cancelled", leaves=None, cancelled=True),
     "two databases": Plot(asked={"databases": TWO_DATABASES}),
     "verify": Plot(asked={"mode": Mode.VERIFY}),
-    "release": Plot(leaves=None, asked={"mode": Mode.RELEASE}),
+    "release": Plot(leaves=None, asked={"mode": Mode.RELEASE, "account_name": ""}),
     "refused": Plot(
         ends="failed", leaves=None, asked={"databases": (Database(name="absent", folder="absent"),)}
     ),

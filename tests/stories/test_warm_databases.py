@@ -25,6 +25,7 @@ ALL_BUSY = a.seen(a.copying("node0"), a.copying("node1"), a.copying("node2"))
 REFUSAL = Refusal(
     reason=Reason.DATABASE_NOT_FOUND, message="database 'x' is not staged", remedy="download it"
 )
+RELEASE = a.run(mode=Mode.RELEASE, account_name="")
 MAX_ROWS = 1_000  # Python replays them all at every step
 
 
@@ -287,10 +288,41 @@ def test_verifying_leaves_pods_that_warm_nodes_which_join_later() -> None:
 
 
 def test_releasing_takes_the_daemonset_away_in_the_end() -> None:
-    told = tell(a.run(mode=Mode.RELEASE), answers())
+    told = tell(RELEASE, answers())
 
     assert told.output["status"] == "succeeded"
-    assert "retire_daemonsets" in told.called
+    assert all(step["done"] for step in told.output["steps"].values())
+    assert told.called == [
+        "read_cluster",
+        "apply_daemonset",
+        "observe_nodes",
+        "retire_daemonsets",
+        "release_claims",
+        "record_ending",
+    ]
+
+
+def test_a_release_says_what_it_could_not_take_off_and_from_where() -> None:
+    told = tell(RELEASE, answers(a.seen(a.state("node0"), a.broken("node1", message="the lock is held"))))
+
+    assert told.output["status"] == "failed"
+    assert told.error.startswith("the lock is held (on node1)")
+    assert (told.output["nodes_ready"], told.output["nodes_failed"]) == (1, 1)
+
+
+def test_a_release_that_watches_for_long_still_touches_no_account() -> None:
+    told = tell(RELEASE, answers(*[ALL_BUSY] * (LOOKS_PER_HISTORY + 1), ALL_READY))
+
+    assert len(told.rows_per_history) > 1
+    assert not {"open_access", "close_access", "grant_roles"} & set(told.called)
+
+
+def test_a_dry_release_shows_the_nodes_that_would_be_asked() -> None:
+    told = tell(a.run(mode=Mode.RELEASE, account_name="", dry_run=True), answers())
+
+    assert (told.output["status"], told.output["node_count"]) == ("planned", 3)
+    assert told.output["would_grant"] == []
+    assert "apply_daemonset" not in told.called
 
 
 def test_what_cannot_be_wound_up_is_left_to_the_janitor_and_said() -> None:

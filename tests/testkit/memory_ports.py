@@ -229,7 +229,13 @@ class MemoryClusters:
 
     def apply(self, rollout: Rollout, manifest: Manifest) -> Refusal | None:
         self._stage.note(
-            "applied", run_id=rollout.run_id, database=manifest.database.name, mode=rollout.plan.mode.value
+            "applied",
+            run_id=rollout.run_id,
+            database=manifest.database.name,
+            mode=rollout.plan.mode.value,
+            image=rollout.plan.image,
+            account=rollout.plan.account.name if rollout.plan.account else None,
+            files=len(manifest.files),
         )
         return None
 

@@ -2,6 +2,7 @@
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from testkit.doors import SUBSCRIPTION, Doors, smallest
@@ -228,31 +229,75 @@ def test_cancelling_an_unknown_run_is_404(doors: Doors) -> None:
     assert doors.post("warmup/0123456789abcdef0123/cancel", "").status == 404
 
 
-def test_release_runs_on_the_account_and_image_that_the_daemonset_names(doors: Doors, cluster: str) -> None:
+def released(doors: Doors, cluster: str, **more: object) -> dict[str, Any]:
+    """What was rolled out by a release that is asked for by its least body."""
+    answer = doors.post("warmup/release", least(cluster) | more)
+    assert answer.status == 202, answer.body
+    run_id = answer.json["instance_id"]
+    assert doors.until_over(run_id)["output"]["status"] == "succeeded"
+    (applied,) = (act for act in doors.acts("applied") if act["run_id"] == run_id)
+    return applied
+
+
+def least(cluster: str, db: str = "core_nt") -> dict[str, object]:
+    return {
+        "subscription_id": SUBSCRIPTION,
+        "resource_group": "rg-elb",
+        "aks_cluster_name": cluster,
+        "db": db,
+    }
+
+
+def test_a_release_runs_on_the_image_that_the_nodes_have(doors: Doors, cluster: str) -> None:
     doors.world(sight={"daemon_sets": [daemon_set("core_nt")]})
-    wish = {k: v for k, v in smallest(cluster).items() if k not in ("storage_account", "db_display_name")}
 
-    answer = doors.post("warmup/release", wish)
+    applied = released(doors, cluster)
 
-    assert answer.status == 202
-    assert doors.until_over(answer.json["instance_id"])["output"]["status"] == "succeeded"
-    applied = [act for act in doors.acts("applied") if act["run_id"] == answer.json["instance_id"]]
-    assert [act["mode"] for act in applied] == ["release"]
+    assert (applied["mode"], applied["image"]) == ("release", "elbacr.azurecr.io/ncbi/elb:1.3.9")
 
 
-def test_releasing_what_is_not_there_is_done_already(doors: Doors, cluster: str) -> None:
-    wish = {"subscription_id": SUBSCRIPTION, "resource_group": "rg-elb", "aks_cluster_name": cluster}
+def test_a_database_that_is_no_longer_staged_is_released(doors: Doors, cluster: str) -> None:
+    applied = released(doors, cluster, db="absent")
 
-    answer = doors.post("warmup/release", wish | {"db": "core_nt"})
+    assert (applied["account"], applied["files"]) == (None, 0)
+    assert applied["image"] == "elbacr.azurecr.io/ncbi/elb:1.4.0"
 
-    assert (answer.status, answer.json["status"]) == (200, "released")
+
+def test_a_release_needs_neither_the_account_nor_its_container(doors: Doors, cluster: str) -> None:
+    doors.world(silent=["accounts", "catalog"])
+    before = len(doors.acts("opened"))
+
+    released(doors, cluster, storage_account="gone")
+
+    assert len(doors.acts("opened")) == before
 
 
-def test_release_does_not_mistake_an_unreadable_cluster_for_an_empty_one(doors: Doors, cluster: str) -> None:
+def test_a_release_that_names_its_registry_does_not_ask_what_runs_there(doors: Doors, cluster: str) -> None:
     doors.world(silent=["monitor"])
-    wish = {"subscription_id": SUBSCRIPTION, "resource_group": "rg-elb", "aks_cluster_name": cluster}
 
-    assert doors.post("warmup/release", wish | {"db": "core_nt"}).status == 503
+    assert released(doors, cluster, acr_name="elbacr")["image"] == "elbacr.azurecr.io/ncbi/elb:1.4.0"
+    assert doors.post("warmup/release", least(cluster)).status == 503
+
+
+def test_a_release_and_a_warm_up_of_one_database_are_never_one_run(doors: Doors, cluster: str) -> None:
+    doors.world(nodes={"node0": "copying"})
+    warming = doors.start(smallest(cluster)).json["instance_id"]
+
+    refused = doors.post("warmup/release", least(cluster))
+
+    assert refused.status == 409
+    assert f"run {warming} is at these databases (warm)" in refused.json["error"]
+
+
+def test_two_releases_of_one_database_are_one_run(doors: Doors, cluster: str) -> None:
+    doors.world(nodes={"node0": "copying"})
+    first = doors.post("warmup/release", least(cluster))
+
+    second = doors.post("warmup/release", least(cluster))
+    start = doors.start(smallest(cluster))
+
+    assert second.json["instance_id"] == first.json["instance_id"]
+    assert (start.status, "(release)" in start.json["error"]) == (409, True)
 
 
 @pytest.mark.parametrize(
@@ -309,7 +354,7 @@ def test_a_compressed_body_is_400(doors: Doors) -> None:
 def daemon_set(name: str) -> dict[str, object]:
     """A DaemonSet as a warm-up leaves it, as far as a release reads it."""
     environment = [{"name": "WARMUP_BLOB_ENDPOINT", "value": "https://blastdata.blob.core.windows.net/"}]
-    container = {"name": "download-db", "image": "elbacr.azurecr.io/ncbi/elb:1.4.0", "env": environment}
+    container = {"name": "download-db", "image": "elbacr.azurecr.io/ncbi/elb:1.3.9", "env": environment}
     return {
         "metadata": {
             "name": "warmup-core-nt",

@@ -21,6 +21,12 @@ def test_a_ceiling_is_in_megabytes() -> None:
     assert parse_settings({**ENDPOINT, "WARMUP_MAX_MBPS": "12.5"}).ceiling_bytes_per_second == 12_500_000
 
 
+def test_a_release_needs_no_account() -> None:
+    settings = parse_settings({"WARMUP_MODE": "release"})
+
+    assert settings.endpoint.host.endswith(".invalid")
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

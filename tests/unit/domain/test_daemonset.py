@@ -14,7 +14,7 @@ from testkit import builders as a
 
 from shared.domain import naming
 from shared.domain.daemonset import PodRules, Rollout, config_map, daemon_set, is_narrowed, narrowing
-from shared.domain.model import Database, Engine, Mode, NodeSelection, WarmupPlan
+from shared.domain.model import Database, Engine, Mode, NodeSelection, StagedDatabase, WarmupPlan
 from shared.domain.planning import Grounds, plan_warmup
 from shared.domain.staging import MAX_MANIFEST_BYTES
 
@@ -234,6 +234,14 @@ def test_the_same_rollout_makes_the_same_objects() -> None:
 
 def test_optional_values_are_absent_where_nobody_set_them() -> None:
     assert not {"WARMUP_MAX_MBPS", "SSL_CERT_FILE"} & set(environment(rollout()))
+
+
+def test_a_release_tells_no_node_where_blobs_are() -> None:
+    told = environment(
+        rollout(plan=plan(account=None, mode=Mode.RELEASE), staged=StagedDatabase.by_name(a.DATABASE))
+    )
+    assert "WARMUP_BLOB_ENDPOINT" not in told
+    assert told["WARMUP_MODE"] == "release"
 
 
 def test_a_large_pool_starts_spread_and_a_small_one_at_once() -> None:

@@ -14,6 +14,7 @@ from shared.domain.requests import (
     parse_account,
     parse_cluster,
     parse_database,
+    parse_release,
     parse_request,
     parse_run_id,
     parse_whole,
@@ -328,3 +329,29 @@ def test_pods_of_a_failed_run_are_removed_unless_asked_otherwise(value: object) 
 def test_any_other_wish_for_a_failed_run_is_refused(value: object) -> None:
     with pytest.raises(BadRequestError, match="on_failure must be one of remove, keep"):
         parse(body(on_failure=value))
+
+
+def released(**changes: Any) -> WarmupRequest:
+    wish = body(**changes)
+    del wish["storage_account"]
+    return parse_release(wish, defaults=DEFAULTS, requested_by="oid")
+
+
+def test_a_release_names_no_account_and_asks_for_no_role() -> None:
+    request = released(acr_name="elbacr", storage_resource_group="rg\n")
+
+    assert (request.mode, request.reads_blobs, request.registry) == (Mode.RELEASE, False, None)
+    assert request.image == "elbacr.azurecr.io/ncbi/elb:1.4.0"
+    assert request.account_resource_group is None
+
+
+def test_several_databases_are_released_by_one_run() -> None:
+    names = [database.name for database in released(databases=["nt", "core_nt"]).databases]
+
+    assert names == ["core_nt", "nt"]
+
+
+@pytest.mark.parametrize("field", ["subscription_id", "resource_group", "aks_cluster_name", "acr_name"])
+def test_a_release_is_as_strict_as_a_start(field: str) -> None:
+    with pytest.raises(BadRequestError, match=field):
+        released(**{field: "a\nb"})

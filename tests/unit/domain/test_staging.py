@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from shared.domain.model import Database
 from shared.domain.refusals import Reason, Refusal
-from shared.domain.staging import Listing, Manifest, StagedBlob, judge_staging
+from shared.domain.staging import Listing, Manifest, StagedBlob, as_remembered, judge_staging
 
 CORE_NT = Database(name="core_nt", folder="core_nt")
 WHEN = datetime(2026, 5, 26, 1, 5, tzinfo=UTC)
@@ -306,6 +306,13 @@ def test_too_many_files_for_a_config_map_are_refused_with_their_number() -> None
 
 def test_core_nt_of_eighty_eight_volumes_fits() -> None:
     assert len(manifest(listing(*files(volumes=88))).to_json()) < 100_000
+
+
+def test_a_release_hands_over_a_name_and_no_file() -> None:
+    document = json.loads(as_remembered(Database(name="core_nt", folder="core_nt")).to_json())
+
+    assert (document["database"], document["files"], document["bytes"]) == ("core_nt", [], 0)
+    assert document["generation"] == ""
 
 
 def test_the_document_has_the_keys_that_the_agent_reads() -> None:

@@ -12,10 +12,9 @@ from shared.domain.causes import Kind
 from shared.domain.model import Database
 from shared.domain.warmth import (
     DatabaseWarmth,
-    Origin,
     Sighting,
     Standing,
-    origin_of,
+    image_of,
     staged_places,
     unseen,
     warmth_of,
@@ -251,10 +250,25 @@ def test_objects_that_make_no_sense_do_no_harm(junk: dict[str, object]) -> None:
 def test_a_daemonset_remembers_where_it_was_warmed_from(endpoint: str, account: str) -> None:
     env = [{"name": "WARMUP_BLOB_ENDPOINT", "value": endpoint}]
     container = {"name": "download-db", "image": "elb:1", "env": env}
-    ours = {"spec": {"template": {"spec": {"initContainers": [container]}}}}
+    named = {
+        "metadata": {"annotations": {"elastic-blast-warmup/database": "nt/nt"}},
+        "spec": {"template": {"spec": {"initContainers": [container]}}},
+    }
 
-    assert origin_of(ours) == Origin(account_name=account, image="elb:1")
-    assert origin_of({}) is None
+    assert staged_places(replace(NOTHING, daemon_sets=(named,))) == (
+        (Database(name="nt", folder="nt"), account),
+    )
+    assert (image_of(named), image_of({})) == ("elb:1", "")
+
+
+def test_a_database_that_is_being_removed_is_not_ready_when_its_agents_are_done() -> None:
+    leaving = daemon_set()
+    told = [{"name": "WARMUP_MODE", "value": "release"}]
+    leaving["spec"]["template"]["spec"] = {"initContainers": [{"name": "download-db", "env": told}]}
+
+    row = only(replace(NOTHING, daemon_sets=(leaving,), pods=(pod("n1"), pod("n2"))))
+
+    assert (row.standing, counts(row)) == (Standing.UNKNOWN, (0, 0, 2))
 
 
 def test_a_database_is_stale_only_when_the_container_is_known_to_hold_another() -> None:
