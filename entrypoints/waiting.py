@@ -45,20 +45,44 @@ async def eventually(ask: Callable[[], Awaitable[V | None]]) -> V | None:
     return None
 
 
-class SharedQuestions(Generic[K, V]):
-    """Questions that are under way, shared by all who ask the same meanwhile; no answer is kept."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Question(Generic[V]):
+    """One question, asked or answered."""
 
-    def __init__(self) -> None:
-        """Nothing is asked yet."""
-        self._under_way: dict[K, asyncio.Future[V]] = {}
+    answer: "asyncio.Future[V]"
+    asked_at: float  # the answer is as old as this at most
+
+
+class SharedQuestions(Generic[K, V]):
+    """Questions shared by all who ask the same meanwhile, and within a moment after they were asked.
+
+    Only an answer that found something is kept, and by the moment of its question: whoever asks is told
+    nothing older. A failure, or that there is nothing, is told to those who waited for it and to nobody else.
+    """
+
+    def __init__(self, good_for_seconds: float, clock: Clock = time.monotonic) -> None:
+        """Say for how long an answer is as good as a new one."""
+        self._good_for_seconds = good_for_seconds
+        self._clock = clock
+        self._questions: dict[K, _Question[V]] = {}
 
     async def ask(self, key: K, question: Callable[[], Coroutine[None, None, V]]) -> V:
-        """The answer of the question that is under way, or of a new one; raises what that raises."""
-        asked = self._under_way.get(key)
-        if asked is None:
-            asked = self._under_way[key] = asyncio.ensure_future(question())
-            asked.add_done_callback(lambda _: self._under_way.pop(key, None))
-        return await asyncio.shield(asked)  # one who leaves does not take the others along
+        """The answer of the question that was asked, or of a new one; raises what that raises."""
+        asked = self._questions.get(key)
+        if asked is None or self._is_old(asked):
+            asked = _Question(answer=asyncio.ensure_future(question()), asked_at=self._clock())
+            self._questions.pop(key, None)
+            self._questions[key] = asked
+            while len(self._questions) > MAX_KEPT:
+                del self._questions[next(iter(self._questions))]
+        return await asyncio.shield(asked.answer)  # one who leaves does not take the others along
+
+    def _is_old(self, question: _Question[V]) -> bool:
+        answer = question.answer
+        if not answer.done():
+            return False
+        found = not answer.cancelled() and answer.exception() is None and answer.result() is not None
+        return not found or self._clock() - question.asked_at > self._good_for_seconds
 
 
 @dataclass(slots=True, kw_only=True)

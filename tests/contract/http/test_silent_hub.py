@@ -18,6 +18,7 @@ from testkit.memory_ports import MemoryClusters, Stage
 from entrypoints.answering import Answer, respond
 from entrypoints.authorising import Gate
 from entrypoints.task_hub import TaskHub
+from entrypoints.waiting import SharedQuestions
 from entrypoints.watching import WatchingPorts, list_active_warmups, read_task, read_warmup_status
 from shared.domain.callers import Permissions
 
@@ -80,6 +81,7 @@ def ports(folder: Path) -> WatchingPorts:
         gate=Gate(permissions=free, callers=None, development_bypass=True),
         clusters=MemoryClusters(Stage(folder)),
         clock=lambda: datetime.now(UTC),
+        finding=SharedQuestions(0.0),  # each question reaches the hub
     )
 
 

@@ -1,5 +1,7 @@
 """Watching a run: status, task, nodes and what is in flight."""
 
+import uuid
+
 import pytest
 from testkit.doors import Doors, smallest
 
@@ -39,6 +41,20 @@ def test_a_stopped_cluster_ends_the_run_before_the_account_is_touched(doors: Doo
 
     assert "stopped" in over["output"]["error"][:100]
     assert len(doors.acts("opened")) == before
+
+
+def test_what_was_not_there_is_found_as_soon_as_it_is(doors: Doors, cluster: str) -> None:
+    body, nonce = smallest(cluster), uuid.uuid4().hex
+    planned = doors.start(body | {"dry_run": True}, nonce).json["instance_id"]
+    doors.host.until_true(
+        lambda: doors.host.ask("DELETE", f"/instances/{planned}").status, lambda status: status == 200
+    )
+    assert doors.get(f"warmup/{planned}/status").status == 404
+
+    again = doors.start(body | {"dry_run": True}, nonce).json["instance_id"]
+
+    assert again == planned
+    assert doors.get(f"warmup/{planned}/status").status == 200
 
 
 def test_a_task_is_202_while_it_runs_and_200_when_it_is_over(doors: Doors, cluster: str) -> None:

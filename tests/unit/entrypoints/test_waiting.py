@@ -7,6 +7,7 @@ import pytest
 
 from entrypoints.waiting import (
     LONGEST_BREAK_SECONDS,
+    MAX_KEPT,
     SHARED_SECONDS,
     Budget,
     SharedQuestions,
@@ -162,9 +163,9 @@ def test_what_comes_after_a_while_is_found() -> None:
     assert asyncio.run(eventually(ask)) == "found"
 
 
-def test_a_question_under_way_is_shared_and_its_answer_is_not_kept() -> None:
+def test_a_question_under_way_is_shared_also_when_one_who_asked_leaves(clock: Clock) -> None:
     async def tell() -> None:
-        asked, told, questions = [], asyncio.Event(), SharedQuestions[str, int]()
+        asked, told, questions = [], asyncio.Event(), SharedQuestions[str, int](1.0, clock)
 
         async def question() -> int:
             asked.append(1)
@@ -176,6 +177,56 @@ def test_a_question_under_way_is_shared_and_its_answer_is_not_kept() -> None:
         crowd.pop().cancel()
         told.set()
         assert await asyncio.gather(*crowd) == [1] * 4
-        assert await questions.ask("run", question) == 2
 
     asyncio.run(tell())
+
+
+def test_an_answer_is_good_for_a_second_from_its_question_on(clock: Clock) -> None:
+    async def tell() -> list[int]:
+        questions, asked = SharedQuestions[str, int](1.0, clock), []
+
+        async def question() -> int:
+            asked.append(1)
+            clock.seconds += 0.9  # a slow answer is not young when it comes
+            return len(asked)
+
+        first = await questions.ask("run", question)
+        second = await questions.ask("run", question)
+        clock.seconds += 0.2
+        return [first, second, await questions.ask("run", question)]
+
+    assert asyncio.run(tell()) == [1, 1, 2]
+
+
+def test_a_failure_and_an_absence_are_asked_again_at_once(clock: Clock) -> None:
+    async def tell() -> str | None:
+        questions = SharedQuestions[str, str | None](1.0, clock)
+        answers = iter([PassingError("silent"), None, "found"])
+
+        async def question() -> str | None:
+            answer = next(answers)
+            if isinstance(answer, PassingError):
+                raise answer
+            return answer
+
+        with pytest.raises(PassingError):
+            await questions.ask("run", question)
+        assert await questions.ask("run", question) is None
+        return await questions.ask("run", question)
+
+    assert asyncio.run(tell()) == "found"
+
+
+def test_of_many_questions_only_the_latest_are_kept() -> None:
+    async def tell() -> int:
+        questions, asked = SharedQuestions[int, int](1_000.0), []
+
+        async def question() -> int:
+            asked.append(1)
+            return len(asked)
+
+        for key in (*range(MAX_KEPT + 1), 0):
+            await questions.ask(key, question)
+        return len(asked)
+
+    assert asyncio.run(tell()) == MAX_KEPT + 2
