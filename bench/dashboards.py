@@ -2,47 +2,42 @@
 
     .venv/bin/python -m bench.dashboards [SECONDS]
 
-Each polls a run's status every 5 s and the cluster's card every 30 s; half-way all ask at once. Before that
-the same warm-ups run alone, so that their slow-down is a ratio of one machine in one run. The default is
-five minutes.
+Each polls a run's status every 5 s and the cluster's card every 30 s; half-way all ask at once. The same
+warm-ups run alone before and after, so that their slow-down is a ratio of one machine in one run. Then
+cluster and storage are frozen under the same dashboards, and at last the host is told to end with all
+of them connected. The default is five minutes; a signal ends it, and what it started, at any moment.
 """
 
 import asyncio
 import os
 import shutil
+import signal
 import statistics
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlencode
+from typing import NoReturn
 
-import aiohttp
-
-from local import databases, stack, wiring
+from bench.pages import Answers, Pages, open_pages
+from local import databases, stack
 from local.dashboard import Dashboard
 from local.places import Places, places
+from local.processes import Started
 from local.staging import stage
 
 SECONDS = 300.0
-DASHBOARDS = 200
-STATUS_EVERY, CARD_EVERY = 5.0, 30.0  # seconds, as the pages do
-ALONE_ROUNDS = 3  # medians are told
+ALONE_ROUNDS = 2  # before, and again after; medians are told
 COPY_SECONDS = 12.0  # how long the largest database takes a node, as it would take minutes on a real one
-LIMIT_MS, CARD_LIMIT_MS, LIMIT_SLOWDOWN = 500.0, 10_000.0, 1.10
-
-
-@dataclass(slots=True)
-class Tally:
-    """What the dashboards met."""
-
-    status_ms: list[float] = field(default_factory=list)
-    card_ms: list[float] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
+LIMIT_MS, CARD_LIMIT_MS, LIMIT_SLOWDOWN, LIMIT_END_SECONDS = 500.0, 10_000.0, 1.10, 10.0
+FROZEN = ("cluster", "azure", "azurite")  # the Kubernetes API, ARM and the blob service
+FORGOTTEN_SECONDS = 6.0  # a card's last good reading is shared for five
+FROZEN_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,143 +47,164 @@ class Bench:
     up: stack.Stack
     dashboard: Dashboard
     mbps: dict[str, int]
+    stopped: threading.Event
 
     def warm_afresh(self, running: list[str]) -> float:
         """Forget what the nodes hold, warm all three at once; seconds until the last is done."""
+        began = time.monotonic()
+        self.start_afresh(running)
+        with ThreadPoolExecutor(len(running)) as pool:
+            endings = list(pool.map(self._ending, running))
+        assert self.stopped.is_set() or endings == ["succeeded"] * len(endings), endings
+        return time.monotonic() - began
+
+    def start_afresh(self, running: list[str]) -> None:
+        """Start all three on nodes that hold nothing; `running` names them from now on."""
         where = self.up.wiring.places
         for node in self.up.wiring.node_names:
             shutil.rmtree(where.blast_folder(node), ignore_errors=True)
-        began = time.monotonic()
-        with ThreadPoolExecutor(len(self.mbps)) as pool:
-            ids = list(pool.map(self._start, self.mbps))
-            running[:] = ids
-            endings = list(pool.map(self._ending, ids))
-        assert endings == ["succeeded"] * len(ids), endings
-        return time.monotonic() - began
+        running[:] = [self._start(database) for database in self.mbps]
+
+    def server(self, name: str) -> Started:
+        """One of the stack's servers."""
+        return next(each for each in self.up.started if each.name == name)
 
     def _start(self, database: str) -> str:
         body = self.dashboard.smallest_body(database) | {"max_mbps_per_node": self.mbps[database]}
         return str(self.dashboard.ask("POST", "/api/warmup/start", body)["instance_id"])
 
     def _ending(self, run_id: str) -> str:
-        while True:
+        while not self.stopped.wait(1.0):
             status = self.dashboard.ask("GET", f"/api/warmup/{run_id}/status")
             if status["output"]:
                 return str(status["output"]["status"])
-            time.sleep(1)
+        return "stopped"
+
+
+@dataclass(slots=True)
+class Rounds:
+    """How long the three warm-ups took, alone and beside the dashboards, in seconds."""
+
+    alone: list[float] = field(default_factory=list)
+    beside: list[float] = field(default_factory=list)
 
 
 def main(seconds: float) -> None:
     """Measure, and print each figure against its limit."""
     with _bench() as bench:
-        running: list[str] = []
-        alone = statistics.median(bench.warm_afresh(running) for _ in range(ALONE_ROUNDS))
-        tally, rounds = asyncio.run(_together(bench, running, seconds))
-    _tell("status", tally.status_ms, LIMIT_MS)
-    _tell("card", tally.card_ms, CARD_LIMIT_MS)
-    print(f"errors    {len(tally.errors):6} {tally.errors[:3]}")
-    slowdown = statistics.median(rounds) / alone
-    print(
-        f"slow-down {slowdown:6.2f} of {len(rounds) * len(bench.mbps)} warm-ups, {alone:.1f} s alone", end=""
-    )
-    print(f"   limit {LIMIT_SLOWDOWN:g}   ratio {LIMIT_SLOWDOWN / slowdown:.2f}")
+        rounds, running = Rounds(), list[str]()
+        rounds.alone += [bench.warm_afresh(running) for _ in range(ALONE_ROUNDS)]
+        busy = asyncio.run(_together(bench, running, rounds, seconds))
+        rounds.alone += [bench.warm_afresh(running) for _ in range(ALONE_ROUNDS)]
+        _tell_answers("", busy)
+        _tell_rounds(rounds, len(bench.mbps))
+        frozen, ended_after = asyncio.run(_frozen(bench, running))
+        _tell_answers("frozen ", frozen)
+        _tell("undegraded", f"{frozen.undegraded:6} of {len(frozen.card_ms)} cards", frozen.undegraded, 0, "")
+        _tell("SIGTERM", f"{ended_after:6.1f} s until the host is gone", ended_after, LIMIT_END_SECONDS, "s")
     print(f"beside other programs: load {os.getloadavg()[1]:.1f} on {os.cpu_count()} cores")
 
 
-def _tell(name: str, times_ms: list[float], limit_ms: float) -> None:
-    """Median and worst of a hundred; a ratio above 1 keeps the limit."""
-    hundredths = statistics.quantiles(times_ms, n=100)
-    half, late = hundredths[49], hundredths[98]
-    print(f"{name:9} {len(times_ms):6} answers   p50 {half:5.0f} ms   p99 {late:5.0f} ms", end="")
-    print(f"   limit {limit_ms:g} ms   ratio {limit_ms / late:.2f}")
-
-
-async def _together(bench: Bench, running: list[str], seconds: float) -> tuple[Tally, list[float]]:
+async def _together(bench: Bench, running: list[str], rounds: Rounds, seconds: float) -> Answers:
     """Dashboards for so long, and warm-ups one round after the other beside them."""
-    tally, rounds, end = Tally(), list[float](), time.monotonic() + seconds
-    async with aiohttp.ClientSession(
-        bench.up.wiring.app_url, connector=aiohttp.TCPConnector(limit=0)
-    ) as session:
-        open_pages = [
-            asyncio.create_task(_page(Page(session=session, number=n, running=running, end=end), tally))
-            for n in range(DASHBOARDS)
-        ]
-        while time.monotonic() < end:
-            rounds.append(await asyncio.to_thread(bench.warm_afresh, running))
-        await asyncio.gather(*open_pages)
-    return tally, rounds
+    answers, end = Answers(), time.monotonic() + seconds
+    async with open_pages(Pages(url=bench.up.wiring.app_url, running=running, end=end), answers) as asking:
+        while time.monotonic() < end and not bench.stopped.is_set():
+            took = await asyncio.to_thread(bench.warm_afresh, running)
+            if (
+                time.monotonic() < end or not rounds.beside
+            ):  # one that outlasted the dashboards was half alone
+                rounds.beside.append(took)
+        await asking
+    return answers
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """One open dashboard."""
-
-    session: aiohttp.ClientSession
-    number: int
-    running: list[str]
-    end: float
-
-
-async def _page(page: Page, tally: Tally) -> None:
-    """Ask on time, each page at a moment of its own; at half-time all at once."""
-    now = time.monotonic()
-    half = now + (page.end - now) / 2
-    offset = page.number / DASHBOARDS
-    times = [*_every(STATUS_EVERY, now, page.end, offset), half]
-    cards = {*_every(CARD_EVERY, now, page.end, offset), half}
-    for moment in sorted({*times, *cards}):
-        await asyncio.sleep(max(0.0, moment - time.monotonic()))
-        run_id = page.running[page.number % len(page.running)]
-        asked = [_ask(page, f"/api/warmup/{run_id}/status", tally.status_ms, tally.errors)]
-        if moment in cards:
-            asked.append(_ask(page, _CARD, tally.card_ms, tally.errors))
-        await asyncio.gather(*asked)
+async def _frozen(bench: Bench, running: list[str]) -> tuple[Answers, float]:
+    """Runs in flight, then silence from all they depend on; at last the host is told to end."""
+    await asyncio.to_thread(bench.start_afresh, running)
+    with _stopped(bench):
+        await asyncio.sleep(FORGOTTEN_SECONDS)
+        answers = Answers(degraded_is_right=True)
+        pages = Pages(url=bench.up.wiring.app_url, running=running, end=time.monotonic() + FROZEN_SECONDS)
+        async with open_pages(pages, answers) as asking:
+            await asking
+            return answers, await asyncio.to_thread(_end, bench.server("host"))
 
 
-def _every(period: float, begin: float, end: float, offset: float) -> Iterator[float]:
-    moment = begin + offset * period
-    while moment < end:
-        yield moment
-        moment += period
-
-
-async def _ask(page: Page, path: str, times_ms: list[float], errors: list[str]) -> None:
+def _end(host: Started) -> float:
+    """Seconds from SIGTERM until it is gone."""
     began = time.monotonic()
+    os.kill(host.pid, signal.SIGTERM)
+    while host.is_alive and time.monotonic() - began < 2 * LIMIT_END_SECONDS:
+        time.sleep(0.05)
+    return time.monotonic() - began
+
+
+@contextmanager
+def _stopped(bench: Bench) -> Iterator[None]:
+    """Servers that accept connections and never answer."""
+    servers = [bench.server(name) for name in FROZEN]
     try:
-        async with page.session.get(path) as answer:
-            body = await answer.json()
-            wrong = answer.status != 200 or body.get("degraded")  # noqa: PLR2004 - HTTP
-            told = f"{path[:40]} {answer.status} {body.get('error', '')}"
-    except aiohttp.ClientError as fault:
-        wrong, told = True, f"{path[:40]} {fault!r}"
-    times_ms.append((time.monotonic() - began) * 1_000)
-    if wrong:
-        errors.append(told)
+        for each in servers:
+            os.kill(each.pid, signal.SIGSTOP)
+        yield
+    finally:
+        for each in servers:
+            os.kill(each.pid, signal.SIGCONT)
 
 
-_CARD = "/api/monitor/aks/warmup-status?" + urlencode(
-    {
-        "subscription_id": wiring.SUBSCRIPTION,
-        "resource_group": wiring.RESOURCE_GROUP,
-        "cluster_name": wiring.CLUSTER,
-    }
-)
+def _tell_answers(when: str, answers: Answers) -> None:
+    for name, times_ms, limit_ms in (
+        ("status", answers.status_ms, LIMIT_MS),
+        ("health", answers.health_ms, LIMIT_MS),
+        ("card", answers.card_ms, CARD_LIMIT_MS),
+    ):
+        hundredths = statistics.quantiles(times_ms, n=100)
+        half, late = hundredths[49], hundredths[98]
+        told = f"{len(times_ms):6} answers   p50 {half:5.0f} ms   p99 {late:5.0f} ms"
+        _tell(when + name, f"{told}   worst {max(times_ms):5.0f} ms", late, limit_ms, "ms")
+    _tell(f"{when}errors", f"{len(answers.errors):6} {answers.errors[:3]}", len(answers.errors), 0, "")
+
+
+def _tell_rounds(rounds: Rounds, databases_each: int) -> None:
+    alone, beside = statistics.median(rounds.alone), statistics.median(rounds.beside)
+    told = f"{beside / alone:6.2f} of {len(rounds.beside) * databases_each} warm-ups, {alone:.1f} s alone"
+    _tell("slow-down", told, beside / alone, LIMIT_SLOWDOWN, "")
+
+
+def _tell(name: str, told: str, measured: float, limit: float, unit: str) -> None:
+    verdict = "kept" if measured <= limit else "NOT KEPT"
+    print(f"{name:15} {told}   limit {limit:g} {unit}   {verdict}", flush=True)
 
 
 @contextmanager
 def _bench() -> Iterator[Bench]:
     """A stack of its own, thrown away afterwards."""
+    stopped = threading.Event()
+    _end_cleanly(stopped)
     folders = databases.prepare(places().data, lambda *_: None)
-    with tempfile.TemporaryDirectory() as root:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as root:
         where = Places(root=Path(root))
-        up = stack.up(where)
         try:
+            up = stack.up(where)
             for folder in folders:
                 stage(up.wiring.staging_server, folder, folder.name, lambda *_: None)
             rates = {folder.name: _mbps(folder) for folder in folders}
-            yield Bench(up=up, dashboard=Dashboard(wiring=up.wiring), mbps=rates)
+            yield Bench(up=up, dashboard=Dashboard(wiring=up.wiring), mbps=rates, stopped=stopped)
         finally:
+            stopped.set()
             stack.down(where)
+
+
+def _end_cleanly(stopped: threading.Event) -> None:
+    """A signal leaves no server behind, frozen or not."""
+
+    def end(number: int, _frame: object) -> NoReturn:
+        stopped.set()
+        raise SystemExit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
 
 
 def _mbps(folder: Path) -> int:
