@@ -3,12 +3,12 @@
 The token is judged and forgotten here; what goes on is the caller's object id.
 """
 
-import asyncio
 from dataclasses import dataclass
 
 import azure.functions as func
 
 from entrypoints.answering import ShutDoorError
+from entrypoints.threads import in_thread
 from shared.domain.callers import Caller, Permissions, Stranger, parse_principal
 from shared.domain.model import Cluster
 from shared.ports import Callers, PassingError
@@ -83,7 +83,7 @@ class Gate:
             raise ShutDoorError(401, "sign in: an Entra ID bearer token is required")
         found = self.callers.recognise(token)
         if found is None:
-            await asyncio.to_thread(self.callers.learn)
+            await in_thread(self.callers.learn)
             found = self.callers.recognise(token)
         if found is None:
             raise PassingError("the tenant's signing keys cannot be read now")

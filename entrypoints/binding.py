@@ -1,6 +1,6 @@
 """A plain handler and its ports become an HTTP function; what goes wrong in it becomes an answer.
 
-The worker reads the signature of what is registered: exactly the bound names, none of the ports.
+The worker reads the signature of what is registered: the bound names and `context`, none of the ports.
 Everybody may knock (the Functions key in a browser would be a shared secret): the gate is the handler's.
 """
 
@@ -12,6 +12,7 @@ import azure.functions as func
 
 from entrypoints.answering import Answer, respond
 from entrypoints.task_hub import TaskHub
+from entrypoints.threads import invoked
 
 P = TypeVar("P")
 
@@ -22,8 +23,9 @@ HubHandler = Callable[[func.HttpRequest, TaskHub, P], Awaitable[Answer]]
 def bind_door(blueprint: df.Blueprint, where: str, handler: Handler[P], ports: P) -> None:
     """Register a handler under its own name at `METHOD route`."""
 
-    async def door(req: func.HttpRequest) -> func.HttpResponse:
-        return await respond(handler(req, ports))
+    async def door(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+        with invoked(context):
+            return await respond(handler(req, ports))
 
     _named(door, handler)
     _routed(blueprint, where)(door)
@@ -32,8 +34,11 @@ def bind_door(blueprint: df.Blueprint, where: str, handler: Handler[P], ports: P
 def bind_hub_door(blueprint: df.Blueprint, where: str, handler: HubHandler[P], ports: P) -> None:
     """Register a handler that also speaks to the task hub."""
 
-    async def door(req: func.HttpRequest, client: df.DurableOrchestrationClient) -> func.HttpResponse:
-        return await respond(handler(req, TaskHub(client), ports))
+    async def door(
+        req: func.HttpRequest, client: df.DurableOrchestrationClient, context: func.Context
+    ) -> func.HttpResponse:
+        with invoked(context):
+            return await respond(handler(req, TaskHub(client), ports))
 
     _named(door, handler)
     _routed(blueprint, where)(blueprint.durable_client_input(client_name="client")(door))

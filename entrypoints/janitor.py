@@ -4,7 +4,6 @@ A run that was terminated, purged or lost its host leaves an account open, or a 
 it; whatever this does is decided from documents, never from a run's memory, and may be done twice.
 """
 
-import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ import azure.functions as func
 
 from entrypoints.claiming import YOUNG
 from entrypoints.task_hub import TaskHub
+from entrypoints.threads import in_thread, invoked
 from shared.domain import leases
 from shared.domain.claims import Claim
 from shared.domain.leases import AccountLedger
@@ -51,10 +51,13 @@ def janitor_doors(ports: JanitorPorts) -> df.Blueprint:
     """Register it."""
     doors = df.Blueprint()
 
-    async def put_away(timer: func.TimerRequest, client: df.DurableOrchestrationClient) -> None:
+    async def put_away(
+        timer: func.TimerRequest, client: df.DurableOrchestrationClient, context: func.Context
+    ) -> None:
         """Close accounts, take DaemonSets away and forget runs, where nobody else will."""
         del timer
-        await make_round(TaskHub(client), ports)
+        with invoked(context):
+            await make_round(TaskHub(client), ports)
 
     on_time = doors.timer_trigger(schedule=EVERY_MINUTE, arg_name="timer", run_on_startup=False)
     on_time(doors.durable_client_input(client_name="client")(put_away))
@@ -71,7 +74,7 @@ async def make_round(hub: TaskHub, ports: JanitorPorts) -> None:
 
 
 async def _close_accounts(hub: TaskHub, ports: JanitorPorts) -> None:
-    for book in await asyncio.to_thread(ports.ledgers.all):
+    for book in await in_thread(ports.ledgers.all):
         try:
             await _close_account(book, hub, ports)
         except FAULTS:
@@ -86,7 +89,7 @@ async def _close_account(book: AccountLedger, hub: TaskHub, ports: JanitorPorts)
     states = {owner.run_id: await hub.find(owner.run_id) for owner in book.ledger.owners}
     dead = frozenset(run_id for run_id, state in states.items() if state is None or not state.live)
     if leases.abandoned(book.ledger, dead, ports.clock()) or book.ledger.to_restore is not None:
-        await asyncio.to_thread(_settle, book.account, dead, ports)
+        await in_thread(lambda: _settle(book.account, dead, ports))
 
 
 def _settle(account: Account, dead: frozenset[str], ports: JanitorPorts) -> None:
@@ -109,7 +112,7 @@ def _settle(account: Account, dead: frozenset[str], ports: JanitorPorts) -> None
 
 async def _clear_clusters(hub: TaskHub, ports: JanitorPorts) -> None:
     """A claim that outlives its run tells what is still to be taken away, though the hub may know nothing."""
-    for claim in await asyncio.to_thread(ports.claims.all):
+    for claim in await in_thread(ports.claims.all):
         try:
             await _clear(claim, hub, ports)
         except FAULTS as fault:
@@ -122,7 +125,7 @@ async def _clear(claim: Claim, hub: TaskHub, ports: JanitorPorts) -> None:
     if state.live if state else ports.clock() - claim.claimed_at < YOUNG:
         return
     warm = state is not None and state.left_warm_pods
-    await asyncio.to_thread(_give_up, claim, ports, keep_pods=warm)
+    await in_thread(lambda: _give_up(claim, ports, keep_pods=warm))
 
 
 def _give_up(claim: Claim, ports: JanitorPorts, *, keep_pods: bool) -> None:

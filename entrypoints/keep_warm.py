@@ -4,7 +4,6 @@ What is decided is read off the cluster, the container and the task hub each tim
 been amiss is remembered here, and forgetting that costs patience. The run is one like any other.
 """
 
-import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from entrypoints.generations import staged_generation
 from entrypoints.run_states import RunState
 from entrypoints.starting import start_run
 from entrypoints.task_hub import TaskHub
+from entrypoints.threads import in_thread, invoked
 from shared.domain import naming
 from shared.domain.claims import Claimed
 from shared.domain.keeping import GRACE, KEEPER, KeptWarm, PastRun, is_rested, lacking
@@ -78,11 +78,14 @@ def keep_warm_doors(ports: KeepWarmPorts) -> df.Blueprint:
     """Register the timer, where anything is to be kept warm."""
     doors = df.Blueprint()
 
-    async def keep_warm(timer: func.TimerRequest, client: df.DurableOrchestrationClient) -> None:
+    async def keep_warm(
+        timer: func.TimerRequest, client: df.DurableOrchestrationClient, context: func.Context
+    ) -> None:
         """Start runs for listed databases that have been lacking something for a while."""
         del timer
-        for kept in ports.kept:
-            await tend(kept, TaskHub(client), ports)
+        with invoked(context):
+            for kept in ports.kept:
+                await tend(kept, TaskHub(client), ports)
 
     if ports.kept:
         on_time = doors.timer_trigger(schedule=EVERY_TWO_MINUTES, arg_name="timer", run_on_startup=False)
@@ -104,7 +107,7 @@ async def tend(kept: KeptWarm, hub: TaskHub, ports: KeepWarmPorts) -> None:
 
 
 async def _start_if_lacking(kept: KeptWarm, hub: TaskHub, ports: KeepWarmPorts) -> None:
-    lacks = await asyncio.to_thread(_lacks, kept, ports)
+    lacks = await in_thread(lambda: _lacks(kept, ports))
     now = ports.clock()
     due = ports.patience.lasted(kept.cluster, lacks, now)
     if not due:

@@ -7,10 +7,10 @@ longer than the budget. The thread ends by the time-outs of its own adapter.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Hashable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from entrypoints.threads import in_thread
 from shared.ports import PassingError
 
 K = TypeVar("K", bound=Hashable)
@@ -22,15 +22,12 @@ LONGEST_BREAK_SECONDS = 60.0  # what stays unreachable is asked once a minute
 _ASKED_TIMES = 20
 _ASKED_EVERY_SECONDS = 0.25  # with the above 5 s: what takes longer is left to the caller's own retry
 MAX_KEPT = 256  # clusters and accounts remembered; an app serves tens
-# Apart from the loop's own few threads: a frozen cluster holds one until its adapter gives up, and a
-# dozen frozen ones must not keep others from being asked.
-_THREADS = ThreadPoolExecutor(max_workers=32, thread_name_prefix="door")
 
 
 async def within(budget_seconds: float, what: str, call: Callable[[], V]) -> V:
     """Run a blocking call in a thread; raise PassingError when it takes longer than the budget."""
     try:
-        return await asyncio.wait_for(_in_thread(call), budget_seconds)
+        return await asyncio.wait_for(in_thread(call), budget_seconds)
     except TimeoutError:
         raise PassingError(f"{what} did not answer within {budget_seconds:g} s") from None
 
@@ -133,7 +130,7 @@ class SharedReadings(Generic[K, V]):
         return flight.reading.result()
 
     def _take_off(self, key: K, read: Callable[[], V], last: _Flight[V] | None) -> _Flight[V]:
-        reading = _in_thread(read)
+        reading = in_thread(read)
         flight = _Flight(reading=reading, began=self._clock(), failures=last.failures if last else 0)
         reading.add_done_callback(lambda _: self._land(flight))
         self._flights.pop(key, None)
@@ -152,7 +149,3 @@ class SharedReadings(Generic[K, V]):
         shared: float = self._budget.shared_seconds * 2 ** max(0, min(flight.failures, 10) - 1)
         age = self._clock() - flight.landed
         return age > min(shared, LONGEST_BREAK_SECONDS)
-
-
-def _in_thread(call: Callable[[], V]) -> "asyncio.Future[V]":
-    return asyncio.get_running_loop().run_in_executor(_THREADS, call)
