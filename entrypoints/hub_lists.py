@@ -3,7 +3,8 @@
 Asked where the SDK itself asks, at the host's own address on the loopback, which needs no key.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from typing import cast
 
 import aiohttp
@@ -26,13 +27,34 @@ async def whole_list(base: str, query: Mapping[str, str]) -> tuple[Json, ...]:
         HubListError: when a page is refused, unreadable, or there is no end of pages.
     """
     found: list[Json] = []
+    async for page in _pages(base, query):
+        found.extend(page)
+    return tuple(found)
+
+
+async def beginning_of_list(base: str, query: Mapping[str, str], most: int) -> tuple[Json, ...]:
+    """The first instances that a query admits; the hub is asked for no page more than that takes.
+
+    Raises:
+        HubListError: as `whole_list`.
+    """
+    found: list[Json] = []
+    async with aclosing(_pages(base, query)) as pages:
+        async for page in pages:
+            found.extend(page)  # a page may be empty and yet not the last
+            if len(found) >= most:
+                break
+    return tuple(found[:most])
+
+
+async def _pages(base: str, query: Mapping[str, str]) -> AsyncGenerator[list[Json], None]:
     token = ""
     async with aiohttp.ClientSession() as session:
         for _ in range(MAX_PAGES):
             page, token = await _page(session, base, query, token)
-            found.extend(page)
+            yield page
             if not token:
-                return tuple(found)
+                return
     raise HubListError(f"the list has more than {MAX_PAGES} pages; lower WARMUP_RETENTION_DAYS")
 
 

@@ -12,19 +12,17 @@ from typing import TypeVar
 import azure.durable_functions as df
 from azure.durable_functions.models.DurableOrchestrationStatus import DurableOrchestrationStatus
 
-from entrypoints.hub_lists import whole_list
+from entrypoints.hub_lists import beginning_of_list, whole_list
 from entrypoints.run_states import LIVE_STATUSES, RunState
 from shared.domain.runs import Run
 from shared.ports import PassingError
 from shared.wire import WireError, decode, encode
 
 T = TypeVar("T")
-Status = df.OrchestrationRuntimeStatus
 
 WARM_UP = "warm_databases"
 BUDGET_SECONDS = 5.0  # the dashboard waits 30 s and polls every 5: an answer in time, or 503
-# Named always: a purge without terminal statuses deletes running instances too.
-TERMINAL = (Status.Completed, Status.Failed, Status.Terminated)
+TERMINAL = ("Completed", "Failed", "Terminated")
 _BEGINNING = datetime(2020, 1, 1, tzinfo=UTC)  # before the first run ever
 
 
@@ -56,19 +54,31 @@ class TaskHub:
         """Every warm-up whose id begins so, over or not, until it is purged."""
         return await self._list({"instanceIdPrefix": prefix})
 
-    async def purge(self, before: datetime) -> int:
-        """Forget the runs that began before a moment and are over; the number forgotten."""
-        result = await _answer(
-            self._client.purge_instance_history_by(
-                created_time_from=_BEGINNING, created_time_to=before, runtime_status=list(TERMINAL)
-            )
-        )
-        return int(result.instances_deleted)
+    async def over_before(self, moment: datetime, most: int) -> tuple[str, ...]:
+        """The ids of runs that began before a moment and are over, of whatever story; at most so many."""
+        query = {
+            "createdTimeTo": moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "runtimeStatus": ",".join(TERMINAL),
+            "showInput": "false",
+        }
+        rows = await _answer(beginning_of_list(self._base, query, most))
+        return tuple(str(row.get("instanceId")) for row in rows)
+
+    async def forget(self, run_id: str) -> bool:
+        """Purge one run that is over; False when it is not there any more.
+
+        One by one: a purge of all that is old takes minutes where thousands are, and nobody waits for it.
+        """
+        result = await _answer(self._client.purge_instance_history(run_id))
+        return bool(result.instances_deleted)
+
+    @property
+    def _base(self) -> str:
+        # The SDK has no public name for where it asks.
+        return str(self._client._orchestration_bindings.rpc_base_url)  # noqa: SLF001
 
     async def _list(self, query: Mapping[str, str]) -> tuple[RunState, ...]:
-        # The SDK has no public name for where it asks.
-        base = str(self._client._orchestration_bindings.rpc_base_url)  # noqa: SLF001
-        rows = await _answer(whole_list(base, query))
+        rows = await _answer(whole_list(self._base, query))
         found = [DurableOrchestrationStatus.from_json(row) for row in rows]
         return tuple(_state(status) for status in found if status.name == WARM_UP)
 

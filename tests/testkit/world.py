@@ -16,14 +16,13 @@ from typing import Any
 
 import azure.durable_functions as df
 from azure.durable_functions.models.DurableOrchestrationStatus import DurableOrchestrationStatus
-from azure.durable_functions.models.PurgeHistoryResult import PurgeHistoryResult
 from testkit import builders as a
 from testkit.memory_ports import MemoryCatalog, MemoryClaims, MemoryMonitor, MemoryRoles, Stage
 from testkit.telling import NOON, Clock, Story
 
 from activities.hands import hands
 from entrypoints.claiming import Bid, claim_databases
-from entrypoints.janitor import JanitorPorts, make_round
+from entrypoints.janitor import JanitorPorts, Rounds, make_round
 from entrypoints.task_hub import WARM_UP, TaskHub
 from shared.domain.claims import Claimed, Conflict, HeldBy
 from shared.domain.daemonset import PodRules, Rollout
@@ -212,9 +211,6 @@ class HubClient:
         story = self.stories.get(run_id)
         return _status(story) if story else DurableOrchestrationStatus()
 
-    async def purge_instance_history_by(self, **_which: object) -> PurgeHistoryResult:
-        return PurgeHistoryResult.from_json({"instancesDeleted": 0})
-
 
 def _status(story: Story) -> DurableOrchestrationStatus:
     word = "Terminated" if story.terminated else "Completed" if story.over else "Running"
@@ -258,6 +254,7 @@ class World:
             clusters=self.clusters,
             retention=RETENTION,
             clock=self.clock,
+            rounds=Rounds(purged_at=NOON),  # old runs are another story
         )
         self.hands = _bound(self)
         self._happenings: list[tuple[datetime, Callable[[], object]]] = []
