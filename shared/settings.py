@@ -202,7 +202,7 @@ def _auth(env: Mapping[str, str], requests: RequestDefaults) -> AuthSettings:
     bypass = env.get("AUTH_DEV_BYPASS", "").lower() == "true"
     signs = [name for name in _SIGNS_OF_AZURE if env.get(name)]
     if bypass and (signs or env.get("AZURE_FUNCTIONS_ENVIRONMENT") != "Development"):
-        seen = signs[0] if signs else "AZURE_FUNCTIONS_ENVIRONMENT is not Development"
+        seen = f"{signs[0]} is set" if signs else "AZURE_FUNCTIONS_ENVIRONMENT is not Development"
         raise SettingsError(f"AUTH_DEV_BYPASS is refused, since this is no local host ({seen}); unset it")
     behind = env.get("AUTH_APP_SERVICE", "").lower() == "true"
     if behind and env.get("WEBSITE_AUTH_ENABLED", "").lower() != "true":
