@@ -9,17 +9,19 @@ from azure.storage.blob import BlobServiceClient, ContainerClient
 from testkit.azure import APP, APP_ACCOUNT, DATA_ACCOUNT, HEADER, SUBSCRIPTION, LaptopAzure, laptop_azure
 from testkit.cluster import Asked, running_cluster
 from testkit.cluster import Cluster as LaptopCluster
+from testkit.plays import AGENT, CLUSTER, RULES, Play
 
 from local import azurite
 from local.azure.settings import Behaviour
 from shared.adapters.azure_clients import AzureClients
 from shared.adapters.azure_storage import AzureStorageAccounts
 from shared.adapters.documents import Documents
-from shared.domain.model import Account, Cluster
+from shared.adapters.kubernetes_clusters import KubernetesClusters
+from shared.adapters.kubernetes_session import KubernetesSessions
+from shared.domain.model import Account
 from shared.domain.runs import AccountQuery
 from shared.settings import AccessMode, AccessSettings, AzureSettings
 
-CLUSTER = Cluster(subscription_id=SUBSCRIPTION, resource_group="rg-blast", name="blast_aks-1")
 QUERY = AccountQuery(
     subscription_id=SUBSCRIPTION, name=DATA_ACCOUNT, resource_group="rg-storage", run_id="run-1"
 )
@@ -116,3 +118,20 @@ def laptop_cluster(running: LaptopAzure, tmp_path_factory: pytest.TempPathFactor
     with running_cluster(tmp_path_factory.mktemp("cluster"), asked) as cluster:
         (running.folder / "kubeconfig").write_bytes(cluster.kubeconfig.read_bytes())
         yield cluster
+
+
+@pytest.fixture
+def sessions(clients: AzureClients) -> KubernetesSessions:
+    return KubernetesSessions(clients)
+
+
+@pytest.fixture
+def clusters(clients: AzureClients, sessions: KubernetesSessions) -> KubernetesClusters:
+    return KubernetesClusters(clients, sessions, RULES, {"__init__.py": "", "__main__.py": AGENT})
+
+
+@pytest.fixture
+def play(clusters: KubernetesClusters, request: pytest.FixtureRequest) -> Iterator[Play]:
+    play = Play(clusters=clusters, name=f"db{abs(hash(request.node.name)) % 10**8}")
+    yield play
+    clusters.remove(CLUSTER, play.database, None)
