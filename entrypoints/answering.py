@@ -90,13 +90,25 @@ def read_body(request: func.HttpRequest) -> object:
     if request.headers.get("content-encoding", "").strip().lower() not in _PLAIN_ENCODINGS:
         raise BadRequestError("the body is compressed; send it plain (no Content-Encoding)")
     try:
-        return json.loads(raw.decode("utf-8"), parse_constant=_no_number)
+        return json.loads(raw.decode("utf-8"), parse_constant=_no_number, object_pairs_hook=_each_once)
+    except BadRequestError:
+        raise
     except (ValueError, RecursionError):
         raise BadRequestError("the body must be a JSON object in UTF-8") from None
 
 
 def _no_number(text: str) -> float:
     raise ValueError(text)  # NaN and its like are no JSON
+
+
+def _each_once(fields: list[tuple[str, object]]) -> dict[str, object]:
+    """Whatever stands before the app may have judged the first of two; JSON leaves open which one counts."""
+    found = dict(fields)
+    if len(found) < len(fields):
+        names = [name for name, _ in fields]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise BadRequestError(f"{twice[:80]!r} is named twice; name each field once")
+    return found
 
 
 def _error(status: int, sentence: str) -> Answer:

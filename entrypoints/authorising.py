@@ -3,12 +3,13 @@
 The token is judged and forgotten here; what goes on is the caller's object id.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import azure.functions as func
 
 from entrypoints.answering import ShutDoorError
 from entrypoints.threads import in_thread
+from entrypoints.waiting import SharedQuestions
 from shared.domain.callers import Caller, Permissions, Stranger, parse_principal
 from shared.domain.model import Cluster
 from shared.ports import Callers, PassingError
@@ -26,6 +27,8 @@ class Gate:
     callers: Callers | None  # None only where the development bypass is on
     development_bypass: bool
     behind_app_service: bool = False  # it strips its header from what callers send
+    # However many name keys that nobody knows: they wait for one fetch, and hold one thread.
+    learning: SharedQuestions[str, bool] = field(default_factory=lambda: SharedQuestions(0.0))
 
     async def reader(self, request: func.HttpRequest) -> Caller:
         """Return who calls, if they may look; else raise ShutDoorError 401 or 403, or PassingError."""
@@ -68,6 +71,11 @@ class Gate:
                 "adds it to ALLOWED_REGISTRIES",
             )
 
+    async def _learn(self) -> bool:
+        if self.callers is not None:
+            await in_thread(self.callers.learn)
+        return True
+
     def _developer(self) -> Caller:
         roles = (self.permissions.reader_role, self.permissions.operator_role)
         return Caller(object_id=DEVELOPER, roles=frozenset(role for role in roles if role))
@@ -83,7 +91,7 @@ class Gate:
             raise ShutDoorError(401, "sign in: an Entra ID bearer token is required")
         found = self.callers.recognise(token)
         if found is None:
-            await in_thread(self.callers.learn)
+            await self.learning.ask("keys", self._learn)
             found = self.callers.recognise(token)
         if found is None:
             raise PassingError("the tenant's signing keys cannot be read now")

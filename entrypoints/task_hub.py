@@ -79,7 +79,10 @@ class TaskHub:
 
     async def _list(self, query: Mapping[str, str]) -> tuple[RunState, ...]:
         rows = await _answer(whole_list(self._base, query))
-        found = [DurableOrchestrationStatus.from_json(row) for row in rows]
+        try:
+            found = [DurableOrchestrationStatus.from_json(row) for row in rows]
+        except (ValueError, KeyError, TypeError, AttributeError) as unread:
+            raise PassingError(f"the task hub listed what cannot be read: {unread!r}"[:256]) from unread
         return tuple(_state(status) for status in found if status.name == WARM_UP)
 
 

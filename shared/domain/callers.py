@@ -31,7 +31,7 @@ def parse_principal(header: str) -> Caller | Stranger:
     """Read `X-MS-CLIENT-PRINCIPAL`, by which App Service's own authentication says who it let in."""
     try:
         principal = json.loads(base64.b64decode(header, validate=True))
-    except ValueError:
+    except (ValueError, RecursionError):
         return Stranger(why="its principal is no JSON")
     if not isinstance(principal, dict) or principal.get("auth_typ") != "aad":
         return Stranger(why="App Service let it in by something else than Entra ID")

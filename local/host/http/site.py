@@ -92,7 +92,7 @@ class Site:
 
 
 class _Doorkeeper:
-    """Asks for the key that a path needs, and adds host.json's custom headers to what leaves."""
+    """Asks for the key that a path needs, and adds host.json's custom headers to what leaves without them."""
 
     def __init__(self, site: ASGIApp, keys: Keys, headers: Mapping[str, str]) -> None:
         self._site = site
@@ -102,7 +102,9 @@ class _Doorkeeper:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *self._headers]
+                sent = {name.lower() for name, _ in message["headers"]}
+                added = [header for header in self._headers if header[0] not in sent]
+                message["headers"] = [*message["headers"], *added]
             await send(message)
 
         answer = self._site if self._admits(Request(scope)) else answers.empty(401)

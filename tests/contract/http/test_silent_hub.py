@@ -48,7 +48,8 @@ class Hub:
 
     async def all(self, request: web.Request) -> web.Response:
         await self._behave(request)
-        return web.json_response([RUNNING])
+        odd = {"runtimeStatus": "Sideways"} if self.mood == "odd" else {}
+        return web.json_response([RUNNING | odd])
 
     async def _behave(self, request: web.Request) -> None:
         if self.mood == "silent":
@@ -118,12 +119,13 @@ def test_a_run_that_was_never_seen_is_503_with_a_time_to_ask_again(tmp_path: Pat
     asyncio.run(tell())
 
 
-def test_runs_in_flight_are_told_as_last_known_and_marked(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mood", ["broken", "odd"])
+def test_runs_in_flight_are_told_as_last_known_and_marked(tmp_path: Path, mood: str) -> None:
     async def tell() -> None:
         hub, opened = Hub(), ports(tmp_path)
         async with served(hub) as client:
             _, before, _ = await asked(list_active_warmups, client, opened)
-            hub.mood = "broken"
+            hub.mood = mood
             status, after, _ = await asked(list_active_warmups, client, opened)
         assert (status, after["degraded"]) == (200, True)
         assert after["warmups"] == before["warmups"] != []

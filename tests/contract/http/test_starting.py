@@ -1,17 +1,20 @@
 """Starting, cancelling and releasing, as both generations of the dashboard ask for it."""
 
+import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from testkit.doors import SUBSCRIPTION, Doors, smallest
+from testkit.hosting import REPOSITORY
 
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
+    "Permissions-Policy": "geolocation=(), camera=(), microphone=()",
 }
 
 
@@ -60,7 +63,7 @@ def test_the_newer_dashboards_names_are_understood(doors: Doors, cluster: str) -
 
 def test_every_answer_carries_the_security_headers(doors: Doors, cluster: str) -> None:
     for answer in (doors.start(smallest(cluster)), doors.start({}), doors.get("health")):
-        assert {name: answer.headers[name] for name in SECURITY_HEADERS} == SECURITY_HEADERS
+        assert all(answer.headers.get_all(name) == [value] for name, value in SECURITY_HEADERS.items())
         assert answer.headers["Content-Type"].startswith("application/json")
 
 
@@ -334,7 +337,22 @@ def test_a_field_that_breaks_its_rule_is_400_and_named(
 
 @pytest.mark.parametrize(
     "body",
-    ["", "{", "[]", '"text"', "7", "null", "[" * 20_000, '{"db": NaN}', '{"db": "\\ud800"}'],
+    [
+        "",
+        "{",
+        "[]",
+        '"text"',
+        "7",
+        "null",
+        "[" * 20_000,
+        '{"db": ' * 8_000,
+        '{"db": NaN}',
+        '{"db": -Infinity}',
+        '{"db": "\\ud800"}',
+        '{"db": "\\u0000"}',
+        '{"num_nodes": ' + "9" * 5_000 + "}",
+    ],
+    ids=range(13),
 )
 def test_what_is_no_object_is_400(doors: Doors, body: str) -> None:
     answer = doors.post("warmup/start", body)
@@ -347,8 +365,34 @@ def test_a_huge_body_is_413(doors: Doors) -> None:
     assert doors.post("warmup/start", '{"db": "' + "a" * 70_000 + '"}').status == 413
 
 
-def test_a_compressed_body_is_400(doors: Doors) -> None:
-    assert doors.post("warmup/start", "{}", **{"content-encoding": "gzip"}).status == 400
+@pytest.mark.parametrize("encoding", ["gzip", "br", "identity, gzip", "whatever"])
+def test_an_encoded_body_is_400(doors: Doors, encoding: str) -> None:
+    answer = doors.post("warmup/start", "{}", **{"content-encoding": encoding})
+
+    assert (answer.status, "Content-Encoding" in answer.json["error"]) == (400, True)
+
+
+def test_a_field_that_is_named_twice_is_400(doors: Doors, cluster: str) -> None:
+    """What stands before the app may have judged the other one."""
+    body = json.dumps(smallest(cluster))[:-1] + ', "aks_cluster_name": "other"}'
+
+    answer = doors.post("warmup/start", body)
+
+    assert (answer.status, "aks_cluster_name" in answer.json["error"]) == (400, True)
+
+
+def test_what_the_platform_itself_answers_carries_the_headers_too(doors: Doors) -> None:
+    for answer in (doors.get("no/such/door"), doors.get("warmup/start"), doors.post("health", {})):
+        assert answer.status in (404, 405)
+        assert {name: answer.headers.get_all(name) for name in SECURITY_HEADERS} == {
+            name: [value] for name, value in SECURITY_HEADERS.items()
+        }
+
+
+def test_the_platform_is_told_the_headers_that_the_doors_send() -> None:
+    http = json.loads((REPOSITORY / "host.json").read_text())["extensions"]["http"]
+
+    assert http["customHeaders"] == SECURITY_HEADERS
 
 
 def daemon_set(name: str) -> dict[str, object]:

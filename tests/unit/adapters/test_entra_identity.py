@@ -141,7 +141,14 @@ def test_a_token_whose_claims_were_changed_makes_a_stranger(
     assert isinstance(judged(identity, f"{head}.{claims}.{signature}"), Stranger)
 
 
-@pytest.mark.parametrize("text", ["", ".", "a.b.c", "undefined", "é.é.é", "e30.e30.e30", "x" * 9_000])
+NESTED = base64.urlsafe_b64encode(b"[" * 9_000).decode()  # deeper than any parser goes
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", ".", "a.b.c", "undefined", "é.é.é", "e30.e30.e30", "x" * 9_000, f"{NESTED}.e30.e30"],
+    ids=range(8),
+)
 def test_what_is_no_token_makes_a_stranger_without_a_fetch(
     entra: Authority, identity: EntraIdentity, text: str
 ) -> None:

@@ -102,6 +102,7 @@ def test_a_principal_is_read_down_to_object_id_and_roles() -> None:
         "no base64!",
         base64.b64encode(b"no json").decode(),
         base64.b64encode(b"[]").decode(),
+        base64.b64encode(b"[" * 20_000).decode(),
         principal(auth_typ="google"),
         principal(claims=[]),
         principal(claims="all"),
