@@ -112,6 +112,8 @@ class Registry:
     resource_group: str
     name: str
     location: str
+    role_assignment_mode: str = "LegacyRegistryPermissions"
+    """Or `AbacRepositoryPermissions`, in which AcrPull is worth nothing."""
 
     @property
     def id(self) -> str:

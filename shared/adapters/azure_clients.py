@@ -4,12 +4,13 @@ A sovereign cloud, or any other that speaks Azure, is a matter of settings alone
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from threading import Lock
 from typing import Any, TypeVar
 
 from azure.core.credentials import TokenCredential
 from azure.core.pipeline.policies import RetryPolicy
+from azure.core.rest import HttpRequest
 from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
 from azure.mgmt.authorization import AuthorizationManagementClient
 from azure.mgmt.containerservice import ContainerServiceClient
@@ -51,6 +52,14 @@ class AzureClients:
     def roles(self, subscription_id: str) -> AuthorizationManagementClient:
         """Role assignments in a subscription."""
         return self._once("roles", subscription_id, self._arm(AuthorizationManagementClient))
+
+    def resource(self, subscription_id: str, resource_id: str, api_version: str) -> Mapping[str, Any]:
+        """A resource of a kind that none of these clients knows, as ARM's own JSON."""
+        request = HttpRequest("GET", resource_id, params={"api-version": api_version})
+        answer = self.storage(subscription_id).send_request(request)  # any of ARM's signs in and tries again
+        answer.raise_for_status()
+        found: Mapping[str, Any] = answer.json()
+        return found
 
     def blobs(self, endpoint: str) -> BlobServiceClient:
         """Blobs behind an endpoint, as ARM reports it."""

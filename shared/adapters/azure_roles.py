@@ -35,6 +35,12 @@ _BLOB_READER = _Role(
     implied_by=_BLOB_DATA_ABOVE_READER,
 )
 _ACR_PULL = _Role(name="AcrPull", id="7f951dda-4ed3-4680-a7ca-43fe172d538d")
+# What pulls where a registry's permissions are by repository: there AcrPull is worth nothing.
+_REPOSITORY_READER = _Role(
+    name="Container Registry Repository Reader", id="b93aa761-3e63-49ed-ac28-beffa264f7ac"
+)
+_BY_REPOSITORY = "AbacRepositoryPermissions"
+_REGISTRY_API = "2025-11-01"  # the first that tells the mode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,8 +91,19 @@ class AzureRoles:
                 f"/resourceGroups/{query.registry.resource_group}"
                 f"/providers/Microsoft.ContainerRegistry/registries/{query.registry.name}"
             )
-            wishes.append(_Wish(role=_ACR_PULL, principal_id=query.principal_id, scope=registry))
+            role = self._pulling_role(registry)
+            wishes.append(_Wish(role=role, principal_id=query.principal_id, scope=registry))
         return wishes
+
+    def _pulling_role(self, registry: str) -> _Role:
+        """Whoever may grant roles on a registry may read it; one that cannot be read is thought a usual one."""
+        try:
+            with calling(f"reading {registry}", lambda fault: _unread(registry, fault)):
+                found = self._clients.resource(registry.split("/")[2], registry, _REGISTRY_API)
+        except RefusedError:
+            return _ACR_PULL
+        mode = (found.get("properties") or {}).get("roleAssignmentMode")
+        return _REPOSITORY_READER if mode == _BY_REPOSITORY else _ACR_PULL
 
     def _granted(self, wish: _Wish) -> RoleGrant:
         try:
@@ -131,6 +148,14 @@ def _status(response: Any, _body: object, _headers: object) -> int:
 def _reaches(wish: _Wish, scope: str, definition_id: str) -> bool:
     above = f"{wish.scope}/".lower().startswith(f"{scope.rstrip('/')}/".lower())
     return above and definition_id.rpartition("/")[2].lower() in (wish.role.id, *wish.role.implied_by)
+
+
+def _unread(registry: str, fault: Fault) -> Refusal:
+    return Refusal(
+        reason=Reason.ACCOUNT_FORBIDDEN,
+        message=f"the app may not read {registry} ({fault})",
+        remedy=f"give the app's identity Reader on {registry}",
+    )
 
 
 def _refusal(wish: _Wish, fault: Fault) -> Refusal:

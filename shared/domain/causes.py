@@ -63,7 +63,10 @@ REMEDIES: dict[Kind, str] = {
     Kind.BUSY: "another pod is writing this database on the node; wait for it",
     Kind.INTERRUPTED: "start again: what was fetched is kept",
     Kind.INTERNAL: "read the node's log; start again",
-    Kind.IMAGE_PULL: "check the image's name, and that the kubelet identity has AcrPull on the registry",
+    Kind.IMAGE_PULL: (
+        "check the image's name, and that the kubelet identity has AcrPull on the registry "
+        "(Container Registry Repository Reader where its permissions are by repository)"
+    ),
     Kind.CONTAINER_CONFIG: "read the message; a ConfigMap or secret the pod names is missing",
     Kind.UNSCHEDULABLE: "free room on the node, or add its taint to WARMUP_TOLERATIONS",
     Kind.OUT_OF_MEMORY: "raise WARMUP_MEMORY_LIMIT",

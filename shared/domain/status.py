@@ -250,7 +250,7 @@ def _intended(run: Run, ending: Ending) -> Json:
     plan = run.watching.plan
     grants = [f"Storage Blob Data Reader on {plan.account.name}"] if plan.account is not None else []
     if plan.account is not None and plan.registry is not None and plan.registry.resource_group is not None:
-        grants.append(f"AcrPull on {plan.registry.name}")
+        grants.append(f"AcrPull on {plan.registry.name}, or Container Registry Repository Reader")
     return {
         "would_open": list(ending.would_open),
         "would_grant": grants,

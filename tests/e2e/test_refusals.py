@@ -83,7 +83,7 @@ def test_a_dry_run_tells_its_plan_and_touches_nothing(stack: LaptopStack) -> Non
     assert output["would_open"] == [DATA_ACCOUNT]
     assert output["would_grant"] == [
         f"Storage Blob Data Reader on {DATA_ACCOUNT}",
-        f"AcrPull on {REGISTRY}",
+        f"AcrPull on {REGISTRY}, or Container Registry Repository Reader",
     ]
     assert isinstance(output["eta_seconds"], int)
 

@@ -228,7 +228,15 @@ def configuration(folder: Path, azurite_port: int) -> dict[str, Any]:
             {**where, "resource_group": "rg-storage", "name": DATA_ACCOUNT, "is_open": False},
             {**where, "resource_group": "rg-storage", "name": APP_ACCOUNT, "is_open": True},
         ],
-        "registries": [{**where, "resource_group": "rg-blast", "name": "warmacr"}],
+        "registries": [
+            {**where, "resource_group": "rg-blast", "name": "warmacr"},
+            {
+                **where,
+                "resource_group": "rg-blast",
+                "name": "abacacr",
+                "role_assignment_mode": "AbacRepositoryPermissions",
+            },
+        ],
         "grants": [
             {"principal_id": APP["object_id"], "role_id": CONTRIBUTOR, "scope": account_id(APP_ACCOUNT)},
             {"principal_id": APP["object_id"], "role_id": READER, "scope": account_id(DATA_ACCOUNT)},

@@ -21,6 +21,10 @@ def get_registry(call: Call) -> Response:
             "type": KIND,
             "location": registry.location,
             "sku": {"name": "Basic", "tier": "Basic"},
-            "properties": {"loginServer": f"{registry.name}.azurecr.io", "provisioningState": "Succeeded"},
+            "properties": {
+                "loginServer": f"{registry.name}.azurecr.io",
+                "provisioningState": "Succeeded",
+                "roleAssignmentMode": registry.role_assignment_mode,
+            },
         }
     )

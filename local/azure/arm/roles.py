@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ACR_PULL = "7f951dda-4ed3-4680-a7ca-43fe172d538d"
+ACR_REPOSITORY_READER = "b93aa761-3e63-49ed-ac28-beffa264f7ac"
 
-KNOWN_ROLES = frozenset({READER, CONTRIBUTOR, OWNER, ACR_PULL})
+KNOWN_ROLES = frozenset({READER, CONTRIBUTOR, OWNER, ACR_PULL, ACR_REPOSITORY_READER})
 
 ACTION = "Microsoft.Authorization/roleAssignments"
 

@@ -44,6 +44,27 @@ def test_the_nodes_get_to_read_blobs_and_images_and_nothing_else(clients: AzureC
     ]
 
 
+def test_a_registry_with_permissions_by_repository_gets_the_role_that_pulls_there(
+    azure: LaptopAzure, clients: AzureClients
+) -> None:
+    registry = Registry(name="abacacr", resource_group="rg-blast")
+    grants = AzureRoles(clients, "by-repository").grant(query(registry))
+    assigned = azure.operate("GET", "/state")["assignments"]
+
+    assert grants[1].role == "Container Registry Repository Reader"
+    (mine,) = [each for each in assigned if each["scope"].endswith("/abacacr")]
+    assert mine["role_definition_id"].endswith("/b93aa761-3e63-49ed-ac28-beffa264f7ac")
+
+
+def test_a_registry_that_cannot_be_read_is_thought_a_usual_one(
+    azure: LaptopAzure, clients: AzureClients
+) -> None:
+    azure.fault(area="arm", kind="status", status=403, method="GET", path="registries/abacacr")
+    registry = Registry(name="abacacr", resource_group="rg-blast")
+
+    assert AzureRoles(clients, "unread").grant(query(registry))[1].role == "AcrPull"
+
+
 def test_a_registry_whose_group_nobody_named_is_left_alone(clients: AzureClients) -> None:
     grants = AzureRoles(clients, "no-registry").grant(query(Registry(name="warmacr", resource_group=None)))
 
