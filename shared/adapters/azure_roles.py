@@ -96,7 +96,7 @@ class AzureRoles:
         return wishes
 
     def _pulling_role(self, registry: str) -> _Role:
-        """Whoever may grant roles on a registry may read it; one that cannot be read is thought a usual one."""
+        """Whoever may grant roles on a registry may read it; one that cannot be read is a usual one."""
         try:
             with calling(f"reading {registry}", lambda fault: _unread(registry, fault)):
                 found = self._clients.resource(registry.split("/")[2], registry, _REGISTRY_API)
