@@ -4,6 +4,7 @@ import logging
 from dataclasses import replace
 
 from shared.domain import progress
+from shared.domain.causes import shut_out
 from shared.domain.daemonset import PodRules, Rollout
 from shared.domain.events import Change, Event, line_of
 from shared.domain.model import Cluster, ClusterFacts, StagedDatabase
@@ -122,7 +123,7 @@ def _summed_up(order: LookOrder, look: ClusterLook, cancelled_by: str | None) ->
         at=order.now,
         cancelled_by=cancelled_by,
         databases=tuple(_progress(seen, sizes[seen.database]) for seen in look.databases),
-        causes=progress.causes_of(states),
+        causes=tuple(shut_out(cause, order.terms) for cause in progress.causes_of(states)),
         logs=look.logs,
         glances=tuple(glance for row in glances for glance in row)[: progress.MAX_GLANCES],
     )

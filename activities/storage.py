@@ -21,7 +21,7 @@ def inspect_access(query: AccountQuery, *, accounts: Accounts) -> Access | Refus
     if isinstance(account, Refusal):
         return account
     found = accounts.network(account)
-    return Access(account=account, before=found, would_open=accounts.must_open(found))
+    return Access(account=account, before=found, would_open=accounts.must_open(found), terms=accounts.terms)
 
 
 def open_access(
@@ -47,7 +47,7 @@ def open_access(
         if refusal is not None:
             return refusal
     _logger.info(line_of(_event(Change.ACCOUNT_OPENED, query, Phase.CONFIGURING.value)))
-    return Access(account=account, before=ledger.before or found)
+    return Access(account=account, before=ledger.before or found, terms=accounts.terms)
 
 
 def close_access(query: AccountQuery, *, accounts: Accounts, ledgers: Ledgers, clock: Clock) -> bool:

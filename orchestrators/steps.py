@@ -159,7 +159,7 @@ class Steps:
             if self.request.dry_run and access.would_open:
                 return False
             if probe.is_final or self.now >= give_up or self.request.dry_run:
-                self.accept(refuse_unreadable(access.account, probe))
+                self.accept(refuse_unreadable(access, probe))
             yield from self.sleep(PROBE_EVERY)
             probe = yield from self._call("probe_access", access.account, Probe)
         return True
@@ -284,6 +284,7 @@ class Steps:
             applied_at=self.run.journal.record(Step.WARMING_UP).started_at or self.now,
             now=self.now,
             missing=missing_in(watching.last),
+            terms=watching.plan.terms,
         )
 
     def _note(self, watching: Watching) -> None:

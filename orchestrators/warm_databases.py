@@ -44,7 +44,12 @@ def set_out(steps: Steps) -> Verb[None]:
     steps.begin(Step.CONFIGURING)
     databases = (yield from steps.describe(access.account)) if readable else ()
     grounds = Grounds(
-        request=steps.request, cluster=facts, account=access.account, databases=databases, now=steps.now
+        request=steps.request,
+        cluster=facts,
+        account=access.account,
+        databases=databases,
+        now=steps.now,
+        terms=access.terms,
     )
     plan = steps.accept(plan_warmup(grounds, kubelet))
     steps.end(Step.CONFIGURING)

@@ -11,7 +11,7 @@ from shared.domain.callers import Caller, Stranger
 from shared.domain.claims import Claim
 from shared.domain.daemonset import PodRules, Rollout
 from shared.domain.leases import AccountLedger, Ledger, NetworkState
-from shared.domain.model import Account, Cluster, ClusterFacts, Database, RoleGrant
+from shared.domain.model import AccessTerms, Account, Cluster, ClusterFacts, Database, RoleGrant
 from shared.domain.refusals import Refusal
 from shared.domain.runs import AccountQuery, CatalogEntry, ClusterLook, LookOrder, Probe, Remains, RoleQuery
 from shared.domain.staging import Listing, Manifest
@@ -65,6 +65,10 @@ class Catalog(Protocol):
 
 class Accounts(Protocol):
     """Storage accounts as ARM sees them."""
+
+    @property
+    def terms(self) -> AccessTerms:
+        """How accounts are opened."""
 
     def find(self, query: AccountQuery) -> Account | Refusal:
         """Find an account by its name, which is global; its group need not be known."""

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from shared.domain.callers import Permissions
 from shared.domain.keeping import KeptWarm, parse_kept_warm
-from shared.domain.model import Engine
+from shared.domain.model import AccessMode, Engine
 from shared.domain.requests import BadRequestError, RequestDefaults
 
 E = TypeVar("E", bound=StrEnum)
@@ -53,14 +53,6 @@ _SAID_WHEN_UNSET = (
 
 class SettingsError(ValueError):
     """A setting that is missing or unfit; the message says which, and what it should be."""
-
-
-class AccessMode(StrEnum):
-    """How nodes come to reach a storage account that is closed."""
-
-    NONE = "none"  # they already can: private endpoint, or an account that is open
-    WINDOW = "window"  # the account's public switch, opened for as long as a run holds it
-    VNET = "vnet"  # a rule for the nodes' subnet, for as long as a run holds the account
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

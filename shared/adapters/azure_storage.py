@@ -9,10 +9,10 @@ from shared.adapters.azure_clients import AzureClients
 from shared.adapters.errors import Fault, RefusedError, calling
 from shared.adapters.network_refusals import forbidden, may_not_change, may_not_read
 from shared.domain.leases import NetworkState
-from shared.domain.model import Account
+from shared.domain.model import AccessMode, AccessTerms, Account
 from shared.domain.refusals import Reason, Refusal
 from shared.domain.runs import AccountQuery
-from shared.settings import AccessMode, AccessSettings
+from shared.settings import AccessSettings
 
 _ID = re.compile(
     r"/subscriptions/(?P<subscription>[^/]+)/resourceGroups/(?P<group>[^/]+)/providers/"
@@ -31,6 +31,11 @@ class AzureStorageAccounts:
         """Keep what says how an account is opened."""
         self._clients = clients
         self._access = access
+
+    @property
+    def terms(self) -> AccessTerms:
+        """As it was set."""
+        return AccessTerms(mode=self._access.mode, subnet_id=self._access.subnet_id)
 
     def find(self, query: AccountQuery) -> Account | Refusal:
         """Ask for it in its group where that is known, else look through the subscription."""

@@ -16,9 +16,9 @@ from collections.abc import Callable
 from http import HTTPStatus
 
 from shared.adapters.errors import Fault
-from shared.domain.model import Account
+from shared.domain.model import AccessMode, Account
 from shared.domain.refusals import Reason, Refusal
-from shared.settings import AccessMode, AccessSettings
+from shared.settings import AccessSettings
 
 _WHO = re.compile(r"with object id '([-0-9a-fA-F]{36})'")
 _NO_ENDPOINT = "SubnetsHaveNoServiceEndpointsConfigured"

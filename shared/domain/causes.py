@@ -8,6 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
+from typing import assert_never
+
+from shared.domain.model import AccessMode, AccessTerms
 
 # An image pull that will work has worked by then; scheduling and node repair take minutes on AKS.
 PATIENCE = timedelta(minutes=5)
@@ -127,6 +130,33 @@ def cause_of(kind: Kind, message: str, node: str, remedy: str = "") -> Cause:
         count=1,
         node=node,
     )
+
+
+def shut_out(cause: Cause, terms: AccessTerms) -> Cause:
+    """Why the account does not let a node in is known to who opened it, not to the node."""
+    if cause.kind is not Kind.STORAGE_CLOSED:
+        return cause
+    return replace(cause, remedy=_letting_nodes_in(terms)[:MAX_MESSAGE])
+
+
+def _letting_nodes_in(terms: AccessTerms) -> str:
+    match terms.mode:
+        case AccessMode.NONE:
+            return REMEDIES[Kind.STORAGE_CLOSED]
+        case AccessMode.WINDOW:
+            return (
+                "it is open to every network now: look for a private DNS zone, a proxy or a perimeter "
+                "between the nodes and it"
+            )
+        case AccessMode.VNET:
+            network, _, subnet = (terms.subnet_id or "").rpartition("/subnets/")
+            return (
+                f"only subnet {network.rpartition('/')[2]}/{subnet} is admitted: set STORAGE_SUBNET_ID to "
+                "the nodes' own, and give that an endpoint for storage (az network vnet subnet update --ids "
+                "<its id> --service-endpoints Microsoft.Storage)"
+            )
+        case _:
+            assert_never(terms.mode)
 
 
 def group(causes: Iterable[Cause]) -> tuple[Cause, ...]:

@@ -27,6 +27,25 @@ class Account:
     blob_endpoint: str  # ends in a slash; may carry a path and a port
 
 
+class AccessMode(StrEnum):
+    """How nodes come to reach a storage account that is closed."""
+
+    NONE = "none"  # they already can: private endpoint, or an account that is open
+    WINDOW = "window"  # the account's public switch, opened for as long as a run holds it
+    VNET = "vnet"  # a rule for the nodes' subnet, for as long as a run holds the account
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessTerms:
+    """How the operator has accounts opened to the nodes."""
+
+    mode: AccessMode = AccessMode.NONE
+    subnet_id: str | None = None  # the one that mode vnet admits
+
+
+AS_FOUND = AccessTerms()  # nothing is opened
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Database:
     """A BLAST database by name, and the folder of the container that holds it.
@@ -173,6 +192,7 @@ class WarmupPlan:
     mode: Mode
     max_mbps_per_node: int | None
     deadline: datetime  # by the rate that is planned for
+    terms: AccessTerms = AS_FOUND
     latest_deadline: datetime | None = None  # how far a slower, measured rate may move it; None: not at all
 
     @property

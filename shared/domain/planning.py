@@ -3,8 +3,12 @@
 import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import assert_never
 
 from shared.domain.model import (
+    AS_FOUND,
+    AccessMode,
+    AccessTerms,
     Account,
     Cluster,
     ClusterFacts,
@@ -14,7 +18,7 @@ from shared.domain.model import (
     WarmupRequest,
 )
 from shared.domain.refusals import Reason, Refusal
-from shared.domain.runs import Probe
+from shared.domain.runs import Access, Probe
 
 # The slowest disk seen under /workspace was 125 MB/s; planning for less than a third of it leaves room
 # for ten nodes that share an account, and gives core_nt (283 GB) the two hours it always had.
@@ -35,6 +39,7 @@ class Grounds:
     account: Account | None  # None in a release
     databases: tuple[StagedDatabase, ...]
     now: datetime
+    terms: AccessTerms = AS_FOUND
 
 
 def judge_cluster(cluster: Cluster, facts: ClusterFacts) -> KubeletIdentity | Refusal:
@@ -67,8 +72,9 @@ def judge_cluster(cluster: Cluster, facts: ClusterFacts) -> KubeletIdentity | Re
     return facts.kubelet
 
 
-def refuse_unreadable(account: Account, probe: Probe) -> Refusal:
+def refuse_unreadable(access: Access, probe: Probe) -> Refusal:
     """What an operator can do about an account whose blobs the app cannot read."""
+    account = access.account
     if probe.outcome == "not_found":
         return Refusal(
             reason=Reason.DATABASE_NOT_FOUND,
@@ -84,8 +90,26 @@ def refuse_unreadable(account: Account, probe: Probe) -> Refusal:
     return Refusal(
         reason=Reason.STORAGE_BLOCKED,
         message=f"account {account.name!r} cannot be read: {probe.outcome}, {probe.message}",
-        remedy="open it to the app's network, or set STORAGE_ACCESS_MODE to window",
+        remedy=_admitting_the_app(access),
     )
+
+
+def _admitting_the_app(access: Access) -> str:
+    """The app itself lists what is staged, whomever the mode lets in."""
+    name = access.account.name
+    match access.terms.mode:
+        case AccessMode.VNET:
+            return (
+                "mode vnet admits the nodes' subnet only, and the app must see what is staged: give it a "
+                f"private endpoint, or az storage account network-rule add --account-name {name} "
+                "--subnet <the app's>"
+            )
+        case AccessMode.WINDOW:
+            return "it is open to every network now: check the app's DNS and its way out, then start again"
+        case AccessMode.NONE:
+            return "open it to the app's network, or set STORAGE_ACCESS_MODE to window"
+        case _:
+            assert_never(access.terms.mode)
 
 
 def plan_warmup(grounds: Grounds, kubelet: KubeletIdentity) -> WarmupPlan | Refusal:
@@ -103,6 +127,7 @@ def plan_warmup(grounds: Grounds, kubelet: KubeletIdentity) -> WarmupPlan | Refu
         mode=request.mode,
         max_mbps_per_node=request.max_mbps_per_node,
         deadline=_deadline(grounds),
+        terms=grounds.terms,
         latest_deadline=_latest_deadline(grounds),
     )
     return _too_small(plan, grounds) or plan

@@ -5,6 +5,8 @@ from datetime import datetime
 
 from shared.domain.leases import NetworkState
 from shared.domain.model import (
+    AS_FOUND,
+    AccessTerms,
     Account,
     Cluster,
     Database,
@@ -64,6 +66,7 @@ class Access:
     account: Account
     before: NetworkState
     would_open: bool = False  # whether the nodes need it changed; only a dry run asks
+    terms: AccessTerms = AS_FOUND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +133,7 @@ class LookOrder:
     applied_at: datetime
     now: datetime
     missing: tuple[MissingPods, ...] = ()  # as the look before found them
+    terms: AccessTerms = AS_FOUND  # what they are shut out of, should the account not let them in
 
 
 def missing_in(last: Observation | None) -> tuple[MissingPods, ...]:

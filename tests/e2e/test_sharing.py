@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from testkit.fate import ACCOUNT
-from testkit.stack import DATABASE, LARGE_DATABASE, LaptopStack
+from testkit.stack import DATABASE, LARGE_DATABASE, LaptopStack, causes
 
 from local.wiring import APP_SUBNET, CLUSTER, RESOURCE_GROUP, SUBSCRIPTION
 
@@ -74,6 +74,19 @@ def test_a_rule_for_the_nodes_subnet_is_added_and_taken_away_again(stack: Laptop
         assert during == {**before, "subnet_ids": [OTHER_SUBNET, APP_SUBNET, NODE_SUBNET]}
         assert stack.network() == before
         assert patches(stack, writes) == OPENING_AND_CLOSING
+
+
+def test_nodes_of_another_subnet_say_which_one_is_admitted(stack: LaptopStack) -> None:
+    settings = {"STORAGE_ACCESS_MODE": "vnet", "STORAGE_SUBNET_ID": OTHER_SUBNET}
+    stack.empty_nodes()
+    with network(stack, RULED), stack.app_settings(**settings):
+        run_id = stack.start(DATABASE)
+        status = stack.await_cause(run_id, "storage_closed")
+        stack.cancel(run_id)
+
+    # Not the agents' own: which subnet is admitted is known to the run only.
+    remedy = causes(status)["storage_closed"]["remedy"]
+    assert f"only subnet {'/'.join(OTHER_SUBNET.split('/')[-3::2])} is admitted" in remedy
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from testkit.telling import NOON, tell
 from orchestrators.steps import LOOKS_PER_HISTORY
 from shared.domain.causes import Kind
 from shared.domain.leases import NetworkState
-from shared.domain.model import Mode, OnFailure
+from shared.domain.model import AccessMode, AccessTerms, Mode, OnFailure
 from shared.domain.observing import NodeStanding
 from shared.domain.progress import Observation
 from shared.domain.refusals import Reason, Refusal
@@ -271,6 +271,23 @@ def test_a_role_that_the_app_lacks_is_named_as_such() -> None:
     told = tell(a.run(), answers(probe_access=Probe(outcome="denied", message="403")))
 
     assert told.error.startswith("the app may not read the blobs of account 'blastdata': 403; grant")
+
+
+@pytest.mark.parametrize(
+    ("terms", "cure"),
+    [
+        (AccessTerms(mode=AccessMode.VNET, subnet_id="/s"), "network-rule add --account-name blastdata"),
+        (AccessTerms(mode=AccessMode.WINDOW), "check the app's DNS"),
+        (AccessTerms(), "set STORAGE_ACCESS_MODE to window"),
+    ],
+)
+def test_an_app_that_is_shut_out_is_told_how_to_be_let_in(terms: AccessTerms, cure: str) -> None:
+    opened = Access(account=a.ACCOUNT, before=CLOSED, terms=terms)
+    blocked = Probe(outcome="blocked", message="403 AuthorizationFailure")
+    told = tell(a.run(), answers(open_access=opened, probe_access=blocked))
+
+    assert cure in told.error
+    assert told.called[-3:] == ["close_access", "release_claims", "record_ending"]
 
 
 def test_an_account_that_stays_closed_is_a_classified_failure() -> None:

@@ -20,7 +20,7 @@ from shared.domain import naming
 from shared.domain.claims import Claim
 from shared.domain.daemonset import PodRules, Rollout
 from shared.domain.leases import AccountLedger, Ledger, NetworkState
-from shared.domain.model import Account, Cluster, ClusterFacts, Database, Engine, RoleGrant
+from shared.domain.model import AccessTerms, Account, Cluster, ClusterFacts, Database, Engine, RoleGrant
 from shared.domain.observing import NodeState
 from shared.domain.refusals import Reason, Refusal
 from shared.domain.runs import (
@@ -138,6 +138,8 @@ class MemoryPage:
 
 class MemoryAccounts:
     """Closed storage accounts of any name but `absent`."""
+
+    terms = AccessTerms()
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage

@@ -27,7 +27,17 @@ from entrypoints.task_hub import WARM_UP, TaskHub
 from shared.domain.claims import Claimed, Conflict, HeldBy
 from shared.domain.daemonset import PodRules, Rollout
 from shared.domain.leases import AccountLedger, Ledger, NetworkState
-from shared.domain.model import Account, Cluster, ClusterFacts, Database, Engine, Mode, WarmupRequest
+from shared.domain.model import (
+    AccessMode,
+    AccessTerms,
+    Account,
+    Cluster,
+    ClusterFacts,
+    Database,
+    Engine,
+    Mode,
+    WarmupRequest,
+)
 from shared.domain.observing import NodeState, daemonset_gone
 from shared.domain.refusals import Refusal
 from shared.domain.runs import AccountQuery, ClusterLook, DatabaseLook, LookOrder, Probe, Remains
@@ -86,6 +96,8 @@ class Page:
 
 class Accounts:
     """Storage accounts of any name, closed as found until somebody opens them."""
+
+    terms = AccessTerms(mode=AccessMode.WINDOW)
 
     def __init__(self, books: Books) -> None:
         self.states: dict[str, NetworkState] = {}

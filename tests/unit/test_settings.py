@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from shared import settings
-from shared.domain.model import Engine
-from shared.settings import AccessMode, Settings, SettingsError
+from shared.domain.model import AccessMode, Engine
+from shared.settings import Settings, SettingsError
 
 SAMPLE = Path(__file__).parents[2] / "local.settings.sample.json"
 PLATFORM = {

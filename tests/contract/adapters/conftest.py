@@ -18,9 +18,9 @@ from shared.adapters.azure_storage import AzureStorageAccounts
 from shared.adapters.documents import Documents
 from shared.adapters.kubernetes_clusters import KubernetesClusters
 from shared.adapters.kubernetes_session import KubernetesSessions
-from shared.domain.model import Account
+from shared.domain.model import AccessMode, Account
 from shared.domain.runs import AccountQuery
-from shared.settings import AccessMode, AccessSettings, AzureSettings
+from shared.settings import AccessSettings, AzureSettings
 
 QUERY = AccountQuery(
     subscription_id=SUBSCRIPTION, name=DATA_ACCOUNT, resource_group="rg-storage", run_id="run-1"

@@ -9,11 +9,11 @@ from testkit.azure import APP, DATA_ACCOUNT, SUBSCRIPTION, LaptopAzure, account_
 from shared.adapters.azure_clients import AzureClients
 from shared.adapters.azure_storage import AzureStorageAccounts
 from shared.domain.leases import NetworkState
-from shared.domain.model import Account
+from shared.domain.model import AccessMode, Account
 from shared.domain.refusals import Reason, Refusal
 from shared.domain.runs import AccountQuery
 from shared.ports import PassingError
-from shared.settings import AccessMode, AccessSettings, AzureSettings
+from shared.settings import AccessSettings, AzureSettings
 
 SUBNET = (
     f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg/providers/Microsoft.Network/virtualNetworks/v/subnets/s"

@@ -5,8 +5,9 @@ from testkit.builders import ACCOUNT
 
 from shared.adapters.errors import Fault
 from shared.adapters.network_refusals import may_not_change
+from shared.domain.model import AccessMode
 from shared.domain.refusals import Reason, Refusal
-from shared.settings import AccessMode, AccessSettings
+from shared.settings import AccessSettings
 
 WITHIN = "Validation of network acls failure: SubnetsHaveNoServiceEndpointsConfigured: subnet s"
 OURS, THEIRS = "the subnet of STORAGE_SUBNET_ID", "network-rule list --account-name blastdata"

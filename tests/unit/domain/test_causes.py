@@ -1,9 +1,21 @@
 """Why nodes are not warm, grouped for somebody who must act."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.causes import MAX_CAUSES, MAX_MESSAGE, PASSING, REMEDIES, Cause, Kind, cause_of, group
+from shared.domain.causes import (
+    MAX_CAUSES,
+    MAX_MESSAGE,
+    PASSING,
+    REMEDIES,
+    Cause,
+    Kind,
+    cause_of,
+    group,
+    shut_out,
+)
+from shared.domain.model import AccessMode, AccessTerms
 
 KINDS = st.sampled_from(Kind)
 CAUSES = st.builds(cause_of, KINDS, st.text(max_size=400), st.text(max_size=20), st.text(max_size=400))
@@ -61,3 +73,21 @@ def test_grouping_counts_every_cause_of_the_kinds_it_shows(causes: list[Cause]) 
         assert shown.count == sum(cause.kind is shown.kind for cause in causes)
         assert len(shown.message) <= MAX_MESSAGE
         assert len(shown.remedy) <= MAX_MESSAGE
+
+
+SUBNET = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/vnet-a/subnets/nodes"
+
+
+@pytest.mark.parametrize(
+    ("terms", "told"),
+    [
+        (AccessTerms(mode=AccessMode.VNET, subnet_id=SUBNET), "only subnet vnet-a/nodes is admitted"),
+        (AccessTerms(mode=AccessMode.WINDOW), "open to every network now"),
+        (AccessTerms(), "set STORAGE_ACCESS_MODE"),
+    ],
+)
+def test_a_node_that_is_shut_out_is_told_by_whom(terms: AccessTerms, told: str) -> None:
+    closed = cause_of(Kind.STORAGE_CLOSED, "403", "n1")
+
+    assert told in shut_out(closed, terms).remedy
+    assert shut_out(cause_of(Kind.NETWORK, "reset", "n1"), terms).remedy == REMEDIES[Kind.NETWORK]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from hypothesis import settings
@@ -25,7 +26,7 @@ from shared.domain.leases import (
     leave,
     restored,
 )
-from shared.domain.model import Account
+from shared.domain.model import AccessTerms, Account
 from shared.domain.refusals import Reason, Refusal
 from shared.domain.runs import AccountQuery, Holdings, OpeningOrder
 
@@ -57,6 +58,7 @@ class CrashError(Exception):
 class World:
     """An account and its ledger; what the hands need of both, and a host that may die at any effect."""
 
+    terms: ClassVar[AccessTerms] = AccessTerms()
     network_state: NetworkState = FOUND
     ledger: Ledger = field(default_factory=Ledger)
     now: datetime = NOON
