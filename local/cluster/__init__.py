@@ -20,5 +20,5 @@ processes of pods. Everything runs on one event loop, so what is not awaited is 
 Not imitated, and refused or told where it is asked for: sidecar containers, maxSurge, volumes other than
 hostPath, configMap, secret, emptyDir and downwardAPI. Not imitated, and kept without effect: probes,
 hooks, Job controller, priorities, quotas, service account tokens, field validation beyond types and
-required fields. Not served: exec, attach, port-forward, eviction as a subresource, protobuf.
+required fields. Not served: exec, attach, port-forward, eviction as a subresource.
 """

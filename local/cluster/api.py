@@ -13,7 +13,17 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from local.cluster import admitting, discovery, openapi, podlogs, tables, watching, webhooks, writing
+from local.cluster import (
+    admitting,
+    discovery,
+    openapi,
+    podlogs,
+    protobuf,
+    tables,
+    watching,
+    webhooks,
+    writing,
+)
 from local.cluster.access import Tokens, check_allowed, user_of
 from local.cluster.applying import APPLY_TYPE, Applier
 from local.cluster.deleting import PROPAGATIONS, DeleteOptions, delete
@@ -38,9 +48,6 @@ if TYPE_CHECKING:
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 logger = logging.getLogger(__name__)
-
-PROTOBUF = "application/vnd.kubernetes.protobuf"
-"""What `kubectl create` sends for some kinds; nothing here decodes it."""
 
 PATCHES: dict[str, Callable[[Json, Any], Json]] = {
     "application/json-patch+json": json_patch,
@@ -115,9 +122,8 @@ async def _serve(api: Api, http: Request, request: ApiRequest) -> Response:
     if request.verb in {"get", "list", "watch"}:
         return _read(api, request, http.headers.get("accept", ""))
     media_type = http.headers.get("content-type", "")
-    if PROTOBUF in media_type:
-        raise unsupported_media_type(["application/json", "application/yaml"])
-    body = _parse_body(await http.body())
+    read = protobuf.decode if media_type.startswith(protobuf.MEDIA_TYPE) else _parse_body
+    body = read(await http.body())
     if request.verb in {"delete", "deletecollection"}:
         return JSONResponse(_delete(api, request, body or {}))
     if request.verb == "create":

@@ -114,9 +114,9 @@ def forbidden(kind: Kind, name: str, message: str) -> ApiError:
     return ApiError(HTTPStatus.FORBIDDEN, "Forbidden", message, details_of(kind, name))
 
 
-def unknown_path() -> ApiError:
-    """Nothing is served at this path."""
-    message = "the server could not find the requested resource"
+def unknown_path(path: str) -> ApiError:
+    """Nothing is served at this path; the real words, and that it is this cluster which lacks it."""
+    message = f"the server could not find the requested resource ({path} is not served here)"
     return ApiError(HTTPStatus.NOT_FOUND, "NotFound", message, {})
 
 

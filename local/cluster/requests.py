@@ -54,10 +54,10 @@ def parse_request(method: str, path: str, query: Mapping[str, str]) -> ApiReques
         namespace, rest = rest[1], rest[2:]
     kind = find_kind(group, version, rest[0]) if rest else None
     if kind is None or (namespace and not kind.namespaced):
-        raise unknown_path()
+        raise unknown_path(path)
     name, subresource = [*rest[1:3], "", ""][:2]
     if subresource and subresource not in kind.subresources:
-        raise unknown_path()
+        raise unknown_path(path)
     watching = query.get("watch", "").lower() in TRUE_WORDS
     return ApiRequest(
         verb=_verb(method, name=name, watching=watching),
@@ -74,7 +74,7 @@ def _split_group(parts: list[str]) -> tuple[str, str, list[str]]:
         return "", parts[1], parts[2:]
     if parts[:1] == ["apis"] and parts[2:]:
         return parts[1], parts[2], parts[3:]
-    raise unknown_path()
+    raise unknown_path("/" + "/".join(parts))
 
 
 def _verb(method: str, *, name: str, watching: bool) -> str:
