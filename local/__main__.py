@@ -35,7 +35,8 @@ def main() -> int:
     try:
         return int(arguments.act(arguments))
     except _TROUBLE as trouble:
-        console.print(f"{type(trouble).__name__.removesuffix('Error')}: {trouble}", style="bold red")
+        told = "; ".join([str(trouble), *getattr(trouble, "__notes__", ())])
+        console.print(f"{type(trouble).__name__.removesuffix('Error')}: {told}", style="bold red")
         return 1
     except KeyboardInterrupt:
         console.print("Interrupted.")

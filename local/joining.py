@@ -28,21 +28,22 @@ Json = dict[str, Any]
 
 def join(kubeconfig: Path, *, url: str, authority: Path) -> None:
     """Put the webhook there and see that it works; raises ClusterError with what to do."""
-    with kubeconfigs.opened(kubeconfig.read_text()) as api:
-        webhooks = client.AdmissionregistrationV1Api(api)
-        wanted = _configuration(name_of_webhook(kubeconfig), url, authority)
-        try:
+    try:
+        with kubeconfigs.opened(kubeconfig.read_text()) as api:
+            webhooks = client.AdmissionregistrationV1Api(api)
             _remove(webhooks, name_of_webhook(kubeconfig))
+            wanted = _configuration(name_of_webhook(kubeconfig), url, authority)
             webhooks.create_mutating_webhook_configuration(wanted, _request_timeout=ASK_SECONDS)
             pod = client.CoreV1Api(api).create_namespaced_pod(
                 NAMESPACE, _probe(), dry_run="All", _request_timeout=ASK_SECONDS
             )
-        except ApiException as refused:
-            leave(kubeconfig)
-            raise ClusterError(_why(refused, url)) from refused
-    names = {variable.name for variable in pod.spec.containers[0].env or []}
-    if "IDENTITY_ENDPOINT" not in names:
-        leave(kubeconfig)
+    except ApiException as refused:
+        raise ClusterError(_why(refused, url)) from refused
+    except (urllib3.exceptions.HTTPError, OSError) as silent:
+        raise ClusterError(
+            f"the cluster stopped answering while the stack's webhook was tried: {silent}"
+        ) from silent
+    if "IDENTITY_ENDPOINT" not in {variable.name for variable in pod.spec.containers[0].env or []}:
         raise ClusterError(
             "the cluster does not ask webhooks, so that its pods would have no identity; "
             "switch its MutatingAdmissionWebhook on"

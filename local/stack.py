@@ -64,9 +64,11 @@ def up(places: Places, *, fresh: bool = False, control: bool = False) -> Stack:
         _wait(stack)
         if isinstance(plan.cluster, Given):
             joining.join(places.kubeconfig, url=plan.injection_url, authority=places.tls / "ca.pem")
-    except BaseException:
-        with suppress(StackError):
+    except BaseException as trouble:
+        try:
             down(places)
+        except StackError as left:
+            trouble.add_note(str(left))
         raise
     return stack
 

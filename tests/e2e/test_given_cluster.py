@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from testkit.cluster import Asked, Cluster, running_cluster
@@ -11,6 +12,10 @@ from testkit.workloads import clients
 
 from local import evidence
 from local.joining import name_of_webhook
+from local.kubeconfigs import ClusterError
+from local.places import places
+from local.stack import StackError, planned
+from local.stack import up as start
 
 pytestmark = pytest.mark.stack
 
@@ -22,7 +27,8 @@ ADDRESS = "127.0.0.2"
 @pytest.fixture(scope="module")
 def given(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """It knows nothing of the stack: no image of its registry, no variable of its identity endpoint."""
-    asked = Asked(nodes=2, images=["registry.example.org/*", "mcr.microsoft.com/oss/kubernetes/pause:*"])
+    images = ["registry.example.org/*", "mcr.microsoft.com/oss/kubernetes/pause:*"]
+    asked = Asked(nodes=2, images=images, control=True)
     with running_cluster(tmp_path_factory.mktemp("given"), asked) as found:
         yield found
 
@@ -91,3 +97,44 @@ def test_the_end_of_the_stack_takes_its_webhook_away(
         assert webhooks(given) - before == {name}
 
     assert webhooks(given) == before
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (
+            {"effect": "lost_reply", "verb": "create", "resource": "mutatingwebhookconfigurations"},
+            "stopped answering while the stack's webhook was tried",
+        ),
+        (
+            {"effect": "error", "verb": "create", "resource": "pods", "code": 403},
+            "the user of KUBECONFIG may not put the stack's webhook there",
+        ),
+    ],
+)
+def test_a_start_that_fails_in_the_middle_says_why_and_leaves_no_webhook(
+    given: Cluster, settings: dict[str, str], tmp_path: Path, fault: dict[str, object], told: str
+) -> None:
+    assert settings
+    before = webhooks(given)
+    given.control("PUT", "faults", {"faults": [fault]})
+    try:
+        with pytest.raises(ClusterError, match=told):
+            start(places(tmp_path))
+    finally:
+        given.control("PUT", "faults", {"faults": []})
+
+    assert webhooks(given) == before
+
+
+def test_a_cluster_elsewhere_needs_an_address_that_it_can_reach(
+    given: Cluster, settings: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert settings
+    monkeypatch.setenv("STACK_ADDRESS", "203.0.113.1")  # of nobody's machine
+
+    with pytest.raises(
+        StackError, match=r"STACK_ADDRESS is '203\.0\.113\.1' .* give an IPv4 address of this"
+    ):
+        planned(places(tmp_path))
+    assert given.process.poll() is None
