@@ -90,10 +90,12 @@ def _kill(started: Started) -> None:
 
 def _start_time(pid: int) -> int | None:
     """When a process began; None when there is none, or only its remains."""
-    if pid in _CHILDREN:
-        _CHILDREN[pid].poll()  # else its remains would stay
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return None
-    return None if fields[0] == "Z" else int(fields[_START_TIME_FIELD])
+    if fields[0] != "Z":
+        return int(fields[_START_TIME_FIELD])
+    if pid in _CHILDREN:
+        _CHILDREN[pid].wait()  # else its remains would stay
+    return None
