@@ -92,7 +92,9 @@ def _given(environ: Mapping[str, str]) -> Given:
     }
     return Given(
         facts=kubeconfigs.facts(kubeconfig),
-        app_settings={name: value for name, value in named.items() if value},
+        # A registry that ARM knows, so that a request may name one here too.
+        app_settings={"ALLOWED_REGISTRIES": REGISTRY}
+        | {name: value for name, value in named.items() if value},
         kubeconfig=kubeconfig,
     )
 
