@@ -149,6 +149,23 @@ def test_a_run_goes_on_where_its_killed_host_left_it(stack: LaptopStack) -> None
         stack.replace_process(host, again)
 
 
+def test_a_host_that_dies_at_one_activity_after_another_ends_the_run_well(stack: LaptopStack) -> None:
+    before = stack.network()
+    stack.empty_nodes()
+    run_id = stack.start(LARGE_DATABASE, max_mbps_per_node=20)
+    for effect in ("kill_before", "kill_after") * 2:
+        stack.kill_host(effect)
+
+    ended = stack.finish(run_id)
+
+    assert ended["output"]["status"] == "succeeded", ended
+    assert stack.network() == before
+    files = evidence.database_files(stack.sources[LARGE_DATABASE])
+    for node in stack.up.wiring.node_names:
+        folder = stack.places.blast_folder(node)
+        assert evidence.differing_files(stack.sources[LARGE_DATABASE], folder, files) == []
+
+
 def test_nothing_secret_is_written_anywhere(stack: LaptopStack) -> None:
     stack.warm(DATABASE)
     written = stack.everything_written()

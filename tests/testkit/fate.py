@@ -58,6 +58,10 @@ class Fate:
         tokens = json.loads((self.places.cluster / "cluster/tokens.json").read_text())
         return self._send(method, f"{server}/control/{path}", body, str(tokens["control"]))
 
+    def host(self, method: str, path: str, body: Any = None) -> Any:
+        """Ask the control of the embedded Functions host."""
+        return self._send(method, f"{self.wiring.app_url}/{path}", body)
+
     def azure(self, method: str, path: str, body: Any = None) -> Any:
         """Ask Azure's control."""
         endpoints = json.loads((self.places.root / "azure-ready.json").read_text())

@@ -8,8 +8,9 @@ import shutil
 import time
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -132,6 +133,14 @@ class LaptopStack:
             yield
         finally:
             self._restart_host({})
+
+    def kill_host(self, effect: str) -> None:
+        """Let the host die at the next activity, as `local.host.faults` says, and start it again."""
+        host = next(each for each in self.up.started if each.name == "host")
+        with suppress(OSError, HTTPException):  # it may be dead before it has answered
+            self.fate.host("PUT", "admin/faults", {"faults": [{"effect": effect}]})
+        wait_until(lambda: not host.is_alive)
+        self._restart_host({})
 
     def await_health(self) -> None:
         """Wait until the app serves."""
