@@ -30,6 +30,9 @@ class Phase(StrEnum):
     FAILED = "failed"
 
 
+MAX_NOTE = 600  # the status has little room, and a run over many databases may leave much behind
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepRecord:
     """When a step began and ended; neither, where it was never reached."""
@@ -54,7 +57,9 @@ class Journal:
     def end(self, step: Step, now: datetime, note: str = "") -> "Journal":
         """Note that a step is done; one that was never reached stays so."""
         known = self.record(step)
-        return self._with(replace(known, completed_at=now, note=note)) if known.started_at else self
+        if not known.started_at:
+            return self
+        return self._with(replace(known, completed_at=now, note=note[:MAX_NOTE]))
 
     def record(self, step: Step) -> StepRecord:
         """What is known of one step."""

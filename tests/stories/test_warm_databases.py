@@ -1,5 +1,6 @@
 """The story of a warm-up, told to each of its endings."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -12,12 +13,13 @@ from testkit.telling import NOON, tell
 from orchestrators.steps import LOOKS_PER_HISTORY
 from shared.domain.causes import Kind
 from shared.domain.leases import NetworkState
-from shared.domain.model import AccessMode, AccessTerms, Mode, OnFailure
+from shared.domain.model import AccessMode, AccessTerms, Database, Mode, OnFailure
 from shared.domain.observing import NodeStanding
 from shared.domain.progress import Observation
 from shared.domain.refusals import Reason, Refusal
 from shared.domain.reporting import AgentReport
 from shared.domain.runs import Access, Probe
+from shared.domain.status import MAX_STATUS_CHARACTERS
 
 CLOSED = NetworkState(public_network_access="Disabled", default_action="Deny", rules="{}")
 ALL_READY = a.seen(a.state("node0"), a.state("node1"), a.state("node2"))
@@ -412,3 +414,18 @@ def test_a_status_of_a_thousand_failing_nodes_stays_small() -> None:
 
     assert max(len(str(status).encode("utf-16-le")) // 2 for status in told.statuses) <= 6_500
     assert told.output["nodes_failed"] == 1000
+
+
+def test_however_much_is_left_over_the_status_stays_small() -> None:
+    many = tuple(Database(name=f"db{n:02}" + "x" * 120, folder="f") for n in range(16))
+    applied = iter([None] * len(many))
+
+    def apply(_given: object) -> object:
+        """Once for each of them, then no more."""
+        return next(applied, RuntimeError("the API server does not answer " + "y" * 400))
+
+    told = tell(a.run(databases=many, mode=Mode.VERIFY), answers(apply_daemonset=apply))
+
+    assert told.output["status"] == "succeeded"
+    assert "left to the janitor" in told.output["steps"]["disable_storage"]["note"]
+    assert max(len(json.dumps(status)) for status in told.statuses) <= MAX_STATUS_CHARACTERS
