@@ -9,7 +9,7 @@ from shared.domain.events import Change, Event, line_of
 from shared.domain.phases import Phase
 from shared.domain.refusals import Reason, Refusal
 from shared.domain.runs import Access, AccountQuery, Holdings, OpeningOrder
-from shared.ports import Accounts, Claims, Ledgers
+from shared.ports import Accounts, Claims, FinalError, Ledgers
 
 Clock = Callable[[], datetime]
 _logger = logging.getLogger("warmup")
@@ -54,7 +54,9 @@ def close_access(query: AccountQuery, *, accounts: Accounts, ledgers: Ledgers, c
     """Leave the ledger; the last one out restores. Leaving twice, or never having joined, is no error."""
     account = accounts.find(query)
     if isinstance(account, Refusal):
-        return False  # gone, and its ledger with it
+        if account.reason is Reason.ACCOUNT_NOT_FOUND:
+            return False  # gone, and its ledger with it
+        raise FinalError(account)  # it may stand open: the run must say that it is left to the janitor
     with ledgers.held(account) as page:
         ledger = leases.leave(page.read(), {query.run_id}, clock())
         page.write(ledger)
