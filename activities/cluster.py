@@ -5,9 +5,10 @@ from dataclasses import replace
 
 from shared.domain import progress
 from shared.domain.causes import shut_out
+from shared.domain.claims import hold_of
 from shared.domain.daemonset import PodRules, Rollout
 from shared.domain.events import Change, Event, line_of
-from shared.domain.model import Cluster, ClusterFacts, StagedDatabase
+from shared.domain.model import Cluster, ClusterFacts, Database, StagedDatabase
 from shared.domain.observing import NodeStanding
 from shared.domain.phases import Phase
 from shared.domain.progress import DatabaseProgress, Observation
@@ -33,7 +34,7 @@ def apply_daemonset(
     or takes away what it wrote while the run gave the database up.
     """
     if not _holds(order, claims):
-        return _claim_lost(order)
+        return _claim_lost(order.run_id, order.staged.database)
     manifest = _manifest(order, catalog)
     if isinstance(manifest, Refusal):
         return manifest
@@ -43,7 +44,7 @@ def apply_daemonset(
         return refusal
     if not _holds(order, claims):
         clusters.remove(order.plan.cluster, order.staged.database, order.run_id)
-        return _claim_lost(order)
+        return _claim_lost(order.run_id, order.staged.database)
     _logger.info(line_of(_rolled_out(order)))
     return None
 
@@ -51,12 +52,14 @@ def apply_daemonset(
 def observe_nodes(order: LookOrder, *, clusters: Clusters, claims: Claims) -> Observation:
     """Look at every node once and sum it up; reading is safe to repeat.
 
-    A cancelled run is told so without a look: it must end also while the cluster does not answer.
+    A run that was cancelled, or has lost a database, is told so without a look: it must end also while the
+    cluster does not answer, and what the nodes show of another run's database is none of its business.
     """
-    held = claims.read(order.cluster, order.databases[0].database)
-    cancelled_by = held.cancelled_by if held and held.run_id == order.run_id else None
-    look = ClusterLook(databases=(), logs=()) if cancelled_by else clusters.look(order)
-    return _summed_up(order, look, cancelled_by)
+    held = {each.database: claims.read(order.cluster, each.database) for each in order.databases}
+    hold = hold_of(order.run_id, held)
+    look = clusters.look(order) if hold.is_sound else ClusterLook(databases=(), logs=())
+    lost = None if hold.lost is None else _claim_lost(order.run_id, hold.lost)
+    return replace(_summed_up(order, look), cancelled_by=hold.cancelled_by, lost=lost)
 
 
 def retire_daemonsets(holdings: Holdings, *, clusters: Clusters) -> int:
@@ -115,13 +118,13 @@ def _rolled_out(order: RolloutOrder) -> Event:
     )
 
 
-def _summed_up(order: LookOrder, look: ClusterLook, cancelled_by: str | None) -> Observation:
+def _summed_up(order: LookOrder, look: ClusterLook) -> Observation:
     sizes = {staged.database: staged.bytes for staged in order.databases}
     states = [state for seen in look.databases for state in seen.states]
     glances = [progress.glance(seen.database, seen.states, order.now) for seen in look.databases]
     return Observation(
         at=order.now,
-        cancelled_by=cancelled_by,
+        cancelled_by=None,
         databases=tuple(_progress(seen, sizes[seen.database]) for seen in look.databases),
         causes=tuple(shut_out(cause, order.terms) for cause in progress.causes_of(states)),
         logs=look.logs,
@@ -134,10 +137,10 @@ def _progress(seen: DatabaseLook, bytes_per_node: int) -> DatabaseProgress:
     return replace(summed, missing_since=seen.missing_since)
 
 
-def _claim_lost(order: RolloutOrder) -> Refusal:
+def _claim_lost(run_id: str, database: Database) -> Refusal:
     return Refusal(
         reason=Reason.CLAIM_LOST,
-        message=f"run {order.run_id} no longer holds database {order.staged.database.name!r}",
+        message=f"run {run_id} no longer holds database {database.name!r}",
         remedy="start again, unless another run warms it now",
     )
 

@@ -7,7 +7,9 @@ import asyncio
 import json
 from collections.abc import Awaitable, Mapping
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import TypeVar
+from urllib.parse import quote
 
 import azure.durable_functions as df
 from azure.durable_functions.models.DurableOrchestrationStatus import DurableOrchestrationStatus
@@ -34,9 +36,19 @@ class TaskHub:
         self._client = client
 
     async def find(self, run_id: str, *, with_input: bool = False) -> RunState | None:
-        """Look up a warm-up; None when there is none of that id."""
-        found = await _answer(self._client.get_status(run_id, show_input=with_input))
-        return _state(found) if found and found.name == WARM_UP else None
+        """Look up a warm-up; None only when the hub says that there is none of that id.
+
+        Never by the SDK's `get_status`: it drops the answer's HTTP status, without which a hub that fails
+        looks like one that knows no such run, and a live run like a dead one.
+        """
+        asked = f"{self._base}instances/{quote(run_id, safe='')}?showInput={str(with_input).lower()}"
+        status, body = await _answer(self._client._get_async_request(asked))  # noqa: SLF001 - see `_base`
+        if status == HTTPStatus.NOT_FOUND:
+            return None
+        if status not in (HTTPStatus.OK, HTTPStatus.ACCEPTED) or not isinstance(body, Mapping):
+            raise PassingError(f"the task hub answered {status} when it was asked for run {run_id}")
+        found = _read(body)
+        return _state(found) if found.name == WARM_UP else None
 
     async def start(self, run_id: str, run: Run) -> None:
         """Start a warm-up; one that lives under this id is left as it is."""
@@ -72,18 +84,14 @@ class TaskHub:
         result = await _answer(self._client.purge_instance_history(run_id))
         return bool(result.instances_deleted)
 
-    @property
-    def _base(self) -> str:
-        # The SDK has no public name for where it asks.
-        return str(self._client._orchestration_bindings.rpc_base_url)  # noqa: SLF001
-
     async def _list(self, query: Mapping[str, str]) -> tuple[RunState, ...]:
         rows = await _answer(whole_list(self._base, query))
-        try:
-            found = [DurableOrchestrationStatus.from_json(row) for row in rows]
-        except (ValueError, KeyError, TypeError, AttributeError) as unread:
-            raise PassingError(f"the task hub listed what cannot be read: {unread!r}"[:256]) from unread
-        return tuple(_state(status) for status in found if status.name == WARM_UP)
+        return tuple(_state(status) for status in map(_read, rows) if status.name == WARM_UP)
+
+    @property
+    def _base(self) -> str:
+        """Where the SDK asks; it has no public name for that, nor for how."""
+        return str(self._client._orchestration_bindings.rpc_base_url)  # noqa: SLF001
 
 
 async def _answer(question: Awaitable[T]) -> T:
@@ -94,6 +102,13 @@ async def _answer(question: Awaitable[T]) -> T:
     except Exception as failure:
         # The SDK knows no other class; its text may be long and foreign.
         raise PassingError(f"the task hub refused: {str(failure)[:256]}") from failure
+
+
+def _read(row: object) -> DurableOrchestrationStatus:
+    try:
+        return DurableOrchestrationStatus.from_json(row)
+    except (ValueError, KeyError, TypeError, AttributeError) as unread:
+        raise PassingError(f"the task hub told what cannot be read: {unread!r}"[:256]) from unread
 
 
 def _state(status: DurableOrchestrationStatus) -> RunState:

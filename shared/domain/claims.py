@@ -1,6 +1,6 @@
 """Which run holds a database on a cluster: two starts of the same thing are one run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -39,6 +39,26 @@ class Conflict:
     """Some of it is held by other runs, none of which covers it all."""
 
     message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """What a run's claims tell it at each of its looks."""
+
+    cancelled_by: str | None  # the object id of who asked it to end
+    lost: Database | None  # the first one that is not its own any more
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether it may go on."""
+        return self.cancelled_by is None and self.lost is None
+
+
+def hold_of(run_id: str, held: Mapping[Database, Claim | None]) -> Hold:
+    """Read it off the claims on a run's databases, whoever holds them now."""
+    ours = {each: claim for each, claim in held.items() if claim is not None and claim.run_id == run_id}
+    asked = (claim.cancelled_by for claim in ours.values() if claim.cancelled_by is not None)
+    return Hold(cancelled_by=next(asked, None), lost=next((each for each in held if each not in ours), None))
 
 
 def judge_claims(

@@ -66,6 +66,8 @@ def judge(watch: Watch, seen: Observation | Blind) -> KeepWaiting | Ending:
         return _judge_blind(watch, seen)
     if seen.cancelled_by is not None:
         return Ending(outcome=Outcome.CANCELLED, error=f"cancelled by {seen.cancelled_by}")
+    if seen.lost is not None:
+        return refused(seen.lost)
     over_time = watch.now >= watch.deadline
     if not seen.settled or seen.total(lambda p: p.nodes_active):
         return _too_late(watch, seen) if over_time else KeepWaiting(pause=_pause(watch, seen))

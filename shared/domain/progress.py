@@ -10,6 +10,7 @@ from datetime import datetime
 from shared.domain.causes import Cause, group
 from shared.domain.model import Database
 from shared.domain.observing import NodeStanding, NodeState
+from shared.domain.refusals import Refusal
 
 MAX_GLANCES = 12  # what a dashboard card can show; the nodes' own page shows all
 MAX_DIGESTS = 3  # two tell that they differ; the third tells it is no accident
@@ -76,6 +77,7 @@ class Observation:
     causes: tuple[Cause, ...]
     logs: tuple[NodeLog, ...]
     glances: tuple[NodeGlance, ...]
+    lost: Refusal | None = None  # why the run may not go on: a database is no longer its own
 
     @property
     def settled(self) -> bool:
@@ -90,8 +92,8 @@ class Observation:
         """The same look, with no byte count lower than seen before: a silent log is no lost byte."""
         if earlier is None:
             return self
-        if not self.databases:  # broken off by a cancel before anything was looked at
-            return replace(earlier, at=self.at, cancelled_by=self.cancelled_by)
+        if not self.databases:  # the run is to end: nothing was looked at
+            return replace(earlier, at=self.at, cancelled_by=self.cancelled_by, lost=self.lost)
         seen = {progress.database: progress for progress in earlier.databases}
         kept = tuple(_not_behind(progress, seen.get(progress.database)) for progress in self.databases)
         return replace(self, databases=kept)

@@ -15,6 +15,7 @@ from testkit.world import FOUND, NODES, World
 from shared.domain.claims import Claimed, Conflict, HeldBy
 from shared.domain.leases import Ledger
 from shared.domain.model import Database, Mode, OnFailure
+from shared.ports import PassingError
 
 # What a dead host had in flight becomes visible to another one after this long, at the backend's default.
 VISIBLE_AGAIN = timedelta(minutes=5)
@@ -231,3 +232,32 @@ def test_a_start_that_the_hub_has_not_heard_of_yet_keeps_its_claim(tmp_path: Pat
 
     world.send_janitor(rounds=1)
     assert world.claims.all() == ()
+
+
+def test_a_task_hub_that_fails_for_a_while_ends_no_run(tmp_path: Path) -> None:
+    world, story = PLOTS["success"].begin(tmp_path)
+    while world.network == FOUND:
+        story.step()
+    world.clock.now += timedelta(minutes=3)
+    world.hub.failing = True
+    world.send_janitor(rounds=2)
+    with pytest.raises(PassingError, match="answered 500"):
+        world.claim("run2", a.request())
+    world.hub.failing = False
+
+    story.tell_on()
+    assert story.output["status"] == "succeeded"
+
+
+def test_a_run_whose_database_another_one_took_ends_itself(tmp_path: Path) -> None:
+    world, story = PLOTS["two databases"].begin(tmp_path)
+    while "observe_nodes" not in story.called:
+        story.step()
+    nt = TWO_DATABASES[1]
+    world.claims.drop(a.CLUSTER, (nt,), RUN_ID)
+    assert isinstance(world.claim("run2", a.request(databases=(nt,))), Claimed)
+
+    story.tell_on()
+    assert story.output["error"].startswith("run run1 no longer holds database 'nt'")
+    assert (world.network, world.clusters.daemon_sets) == (FOUND, {})
+    assert [claim.run_id for claim in world.claims.all()] == ["run2"]

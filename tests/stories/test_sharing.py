@@ -6,7 +6,7 @@ holder dies half way is told in `tests/unit/domain/test_leases.py`.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -15,15 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from azure.durable_functions.models.DurableOrchestrationStatus import DurableOrchestrationStatus
 from testkit import builders as a
 from testkit.memory_ports import MemoryClaims, Stage
-from testkit.telling import NOON, Clock
-from testkit.world import FOUND, RETENTION, Accounts, Books, Clusters, HubClient
+from testkit.telling import Clock
+from testkit.world import FOUND, RETENTION, Accounts, Books, Clusters, HubClient, instance
 
 from activities.storage import close_access, open_access
 from entrypoints.janitor import JanitorPorts, make_round
-from entrypoints.task_hub import WARM_UP, TaskHub
+from entrypoints.task_hub import TaskHub
 from shared.domain.leases import Ledger
 from shared.domain.refusals import Refusal
 from shared.domain.runs import AccountQuery, Holdings, OpeningOrder
@@ -69,17 +68,12 @@ class PausingHub(HubClient):
         self._clock = clock
         self._pause = pause
 
-    async def get_status(self, run_id: str, *, show_input: bool = False) -> DurableOrchestrationStatus:
-        del show_input
+    async def instance(self, run_id: str) -> Mapping[str, object] | None:
         if self.turn is None:
             await self._let_others_pass()
-        word = "Running" if run_id in self.live else "Terminated"
-        moment = NOON.isoformat()
-        status = DurableOrchestrationStatus(
-            name=WARM_UP, instanceId=run_id, createdTime=moment, lastUpdatedTime=moment, runtimeStatus=word
-        )
+        found = instance(run_id, "Running" if run_id in self.live else "Terminated")
         await self._let_others_pass()
-        return status
+        return found
 
     async def _let_others_pass(self) -> None:
         self.turn = asyncio.get_running_loop().create_future()

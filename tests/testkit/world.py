@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import azure.durable_functions as df
-from azure.durable_functions.models.DurableOrchestrationStatus import DurableOrchestrationStatus
 from testkit import builders as a
 from testkit.memory_ports import MemoryCatalog, MemoryClaims, MemoryMonitor, MemoryRoles, Stage
 from testkit.telling import NOON, Clock, Story
@@ -217,24 +217,35 @@ class HubClient:
 
     def __init__(self) -> None:
         self.stories: dict[str, Story] = {}
+        self.failing = False  # as while its storage throttles
+        self._orchestration_bindings = SimpleNamespace(rpc_base_url="hub/")
 
-    async def get_status(self, run_id: str, *, show_input: bool = False) -> DurableOrchestrationStatus:
-        del show_input
+    async def _get_async_request(self, url: str) -> list[Any]:
+        if self.failing:
+            return [500, {"Message": "Something went wrong while processing your request"}]
+        found = await self.instance(url.rpartition("/")[2].partition("?")[0])
+        return [404, ""] if found is None else [200, found]
+
+    async def instance(self, run_id: str) -> Mapping[str, object] | None:
         story = self.stories.get(run_id)
-        return _status(story) if story else DurableOrchestrationStatus()
+        return _status(story) if story else None
 
 
-def _status(story: Story) -> DurableOrchestrationStatus:
+def _status(story: Story) -> Mapping[str, object]:
     word = "Terminated" if story.terminated else "Completed" if story.over else "Running"
-    return DurableOrchestrationStatus(
-        name=WARM_UP,
-        instanceId=story.run_id,
-        createdTime=NOON.isoformat(),
-        lastUpdatedTime=NOON.isoformat(),
-        input=json.dumps(story.given),
-        output=story.output,
-        runtimeStatus=word,
-    )
+    return instance(story.run_id, word) | {"input": json.dumps(story.given), "output": story.output}
+
+
+def instance(run_id: str, word: str) -> dict[str, object]:
+    """A warm-up as the hub's own JSON has it."""
+    moment = NOON.isoformat()
+    return {
+        "name": WARM_UP,
+        "instanceId": run_id,
+        "runtimeStatus": word,
+        "createdTime": moment,
+        "lastUpdatedTime": moment,
+    }
 
 
 class World:

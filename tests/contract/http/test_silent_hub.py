@@ -13,6 +13,7 @@ import azure.functions as func
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from azure.durable_functions.models.utils import http_utils
 from testkit.memory_ports import MemoryClusters, Stage
 
 from entrypoints.answering import Answer, respond
@@ -37,19 +38,26 @@ Door = Callable[[func.HttpRequest, TaskHub, WatchingPorts], Awaitable[Answer]]
 
 
 class Hub:
-    """Answers as a hub does, until it is told to break off or to fall silent."""
+    """Answers as a hub does, until it is told to break off, to fall silent, or to answer with an error."""
 
     def __init__(self) -> None:
         self.mood = "well"
 
     async def one(self, request: web.Request) -> web.Response:
         await self._behave(request)
-        return web.json_response(RUNNING, status=202)
+        if self.mood == "absent":
+            return web.Response(status=404)
+        if self.mood.isdigit():
+            return web.json_response({"Message": "Something went wrong"}, status=int(self.mood))
+        return web.json_response(RUNNING | self._odd, status=202)
 
     async def all(self, request: web.Request) -> web.Response:
         await self._behave(request)
-        odd = {"runtimeStatus": "Sideways"} if self.mood == "odd" else {}
-        return web.json_response([RUNNING | odd])
+        return web.json_response([RUNNING | self._odd])
+
+    @property
+    def _odd(self) -> dict[str, str]:
+        return {"runtimeStatus": "Sideways"} if self.mood == "odd" else {}
 
     async def _behave(self, request: web.Request) -> None:
         if self.mood == "silent":
@@ -72,6 +80,7 @@ async def served(hub: Hub) -> AsyncIterator[TaskHub]:
             "rpcBaseUrl": str(server.make_url("/durabletask/")),
         }
         yield TaskHub(df.DurableOrchestrationClient(json.dumps(binding)))
+    await http_utils._close_session()  # which belongs to this test's loop
 
 
 def ports(folder: Path) -> WatchingPorts:
@@ -93,7 +102,7 @@ async def asked(door: Door, hub: TaskHub, opened: WatchingPorts) -> tuple[int, d
     return answer.status_code, json.loads(answer.get_body()), answer.headers.get("Retry-After")
 
 
-@pytest.mark.parametrize("mood", ["broken", "silent"])
+@pytest.mark.parametrize("mood", ["broken", "silent", "500", "400", "odd"])
 def test_a_run_that_was_seen_is_told_as_it_was(tmp_path: Path, mood: str) -> None:
     async def tell() -> None:
         hub, opened = Hub(), ports(tmp_path)
@@ -107,14 +116,28 @@ def test_a_run_that_was_seen_is_told_as_it_was(tmp_path: Path, mood: str) -> Non
 
 
 @pytest.mark.parametrize("door", [read_warmup_status, read_task])
-def test_a_run_that_was_never_seen_is_503_with_a_time_to_ask_again(tmp_path: Path, door: Door) -> None:
+@pytest.mark.parametrize("mood", ["broken", "500", "400", "503"])
+def test_a_run_that_was_never_seen_is_503_with_a_time_to_ask_again(
+    tmp_path: Path, door: Door, mood: str
+) -> None:
     async def tell() -> None:
         hub = Hub()
-        hub.mood = "broken"
+        hub.mood = mood
         async with served(hub) as client:
             status, body, again = await asked(door, client, ports(tmp_path))
         assert (status, set(body)) == (503, {"error"})
         assert int(again or 0) > 0
+
+    asyncio.run(tell())
+
+
+def test_only_a_hub_that_says_so_knows_no_such_run(tmp_path: Path) -> None:
+    async def tell() -> None:
+        hub = Hub()
+        hub.mood = "absent"
+        async with served(hub) as client:
+            status, body, _ = await asked(read_warmup_status, client, ports(tmp_path))
+        assert (status, set(body)) == (404, {"error"})
 
     asyncio.run(tell())
 
