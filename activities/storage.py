@@ -37,11 +37,12 @@ def open_access(
     if isinstance(account, Refusal):
         return account
     with ledgers.held(account) as page:
-        known = page.read()
-        if known.knows_the_end_of(query.run_id) or not _holds(order.holdings, claims):
+        known, hub = page.read(), _hub_of(order.holdings, claims)
+        if known.knows_the_end_of(query.run_id) or hub is None:
             return _too_late(query)
         found = accounts.network(account)
-        ledger = leases.join(known, query.run_id, found=found, now=clock())
+        owner = leases.Owner(run_id=query.run_id, since=clock(), hub=hub)
+        ledger = leases.join(known, owner, found=found)
         page.write(ledger)
         refusal = accounts.open(account, found)
         if refusal is not None:
@@ -68,9 +69,11 @@ def close_access(query: AccountQuery, *, accounts: Accounts, ledgers: Ledgers, c
     return before is not None
 
 
-def _holds(holdings: Holdings, claims: Claims) -> bool:
-    held = (claims.read(holdings.cluster, database) for database in holdings.databases)
-    return all(claim is not None and claim.run_id == holdings.run_id for claim in held)
+def _hub_of(holdings: Holdings, claims: Claims) -> str | None:
+    """The task hub that answers for a run, as its claims say; None where it no longer holds them all."""
+    held = [claims.read(holdings.cluster, database) for database in holdings.databases]
+    ours = [claim.hub for claim in held if claim is not None and claim.run_id == holdings.run_id]
+    return ours[0] if len(ours) == len(held) else None
 
 
 def _too_late(query: AccountQuery) -> Refusal:

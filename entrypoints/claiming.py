@@ -4,7 +4,7 @@ A claim is written before its run is started. It counts while its run lives, and
 task hub has heard of that run.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -13,6 +13,7 @@ from typing import TypeVar
 from entrypoints.task_hub import TaskHub
 from entrypoints.waiting import within
 from shared.domain.claims import Claim, Claimed, Conflict, HeldBy, judge_claims
+from shared.domain.hubs import may_judge
 from shared.domain.model import Database, WarmupRequest
 from shared.ports import Claims, PassingError
 
@@ -46,7 +47,7 @@ async def claim_databases(bid: Bid, claims: Claims, hub: TaskHub) -> Claimed | H
         if not isinstance(verdict, Claimed):
             await _in_time(lambda: claims.drop(bid.request.cluster, bid.request.databases, bid.run_id))
             return await _same_purpose(bid, verdict, held, hub)
-        if await _in_time(partial(_take, bid, held, claims)):
+        if await _in_time(partial(_take, _wanted(bid, hub), held, claims)):
             return verdict
     raise PassingError("others start the same databases at this moment")
 
@@ -55,31 +56,36 @@ def _read(bid: Bid, claims: Claims) -> Held:
     return {database: claims.read(bid.request.cluster, database) for database in bid.request.databases}
 
 
-def _take(bid: Bid, held: Held, claims: Claims) -> bool:
+def _take(wanted: Sequence[Claim], held: Held, claims: Claims) -> bool:
     """Take all in order, so that of two bids one loses at the first database they share."""
     return all(
-        (over is not None and over.run_id == bid.run_id) or claims.take(_claim(bid, database), over)
-        for database, over in held.items()
+        (over is not None and over.run_id == claim.run_id) or claims.take(claim, over)
+        for claim, over in ((claim, held[claim.database]) for claim in wanted)
     )
 
 
-def _claim(bid: Bid, database: Database) -> Claim:
-    return Claim(
-        cluster=bid.request.cluster,
-        database=database,
-        run_id=bid.run_id,
-        run_databases=bid.request.databases,
-        account_name=bid.request.account_name,
-        claimed_at=bid.now,
-    )
+def _wanted(bid: Bid, hub: TaskHub) -> list[Claim]:
+    return [
+        Claim(
+            cluster=bid.request.cluster,
+            database=database,
+            run_id=bid.run_id,
+            run_databases=bid.request.databases,
+            account_name=bid.request.account_name,
+            claimed_at=bid.now,
+            hub=hub.name,
+        )
+        for database in bid.request.databases
+    ]
 
 
 async def _live(bid: Bid, held: Held, hub: TaskHub) -> list[Claim]:
     """The claims that count; a run that is over, or never began, holds nothing."""
     found = [claim for claim in held.values() if claim is not None and claim.run_id != bid.run_id]
-    states = {run_id: await hub.find(run_id) for run_id in sorted({claim.run_id for claim in found})}
-    counting = []
-    for claim in found:
+    counting = [claim for claim in found if not may_judge(hub.name, claim.hub, bid.now - claim.claimed_at)]
+    judged = [claim for claim in found if claim not in counting]
+    states = {run_id: await hub.find(run_id) for run_id in sorted({claim.run_id for claim in judged})}
+    for claim in judged:
         state = states[claim.run_id]
         if state.live if state else bid.now - claim.claimed_at < YOUNG:
             counting.append(claim)
@@ -90,7 +96,13 @@ async def _same_purpose(bid: Bid, verdict: HeldBy | Conflict, held: Held, hub: T
     """A run that does something else with the databases, or is about to end, is no answer to this bid."""
     if isinstance(verdict, Conflict):
         return verdict
-    if any(claim and claim.run_id == verdict.run_id and claim.cancelled_by for claim in held.values()):
+    theirs = [claim for claim in held.values() if claim and claim.run_id == verdict.run_id]
+    if any(claim.hub not in ("", hub.name) for claim in theirs):
+        return Conflict(
+            message=f"run {verdict.run_id} of task hub {theirs[0].hub} holds these databases (another "
+            "slot, or another app over the same storage); wait for it, or cancel it there"
+        )
+    if any(claim.cancelled_by for claim in theirs):
         return Conflict(message=f"run {verdict.run_id} is being cancelled; start again in a moment")
     state = await hub.find(verdict.run_id, with_input=True)
     mode = state.run.request.mode if state and state.run else bid.request.mode
@@ -98,7 +110,7 @@ async def _same_purpose(bid: Bid, verdict: HeldBy | Conflict, held: Held, hub: T
         return Conflict(
             message=f"run {verdict.run_id} is at these databases ({mode.value}); wait for it, or cancel it"
         )
-    accounts = {claim.account_name for claim in held.values() if claim and claim.run_id == verdict.run_id}
+    accounts = {claim.account_name for claim in theirs}
     if accounts != {bid.request.account_name}:
         return Conflict(
             message=f"run {verdict.run_id} warms these databases from account {', '.join(sorted(accounts))}; "

@@ -19,6 +19,7 @@ from entrypoints.task_hub import TaskHub
 from entrypoints.threads import in_thread, invoked
 from shared.domain import leases
 from shared.domain.claims import Claim
+from shared.domain.hubs import may_judge
 from shared.domain.leases import AccountLedger
 from shared.domain.model import Account
 from shared.ports import Accounts, Claims, Clusters, FinalError, Ledgers, PassingError
@@ -88,9 +89,13 @@ async def _close_accounts(hub: TaskHub, ports: JanitorPorts) -> None:
 async def _close_account(book: AccountLedger, hub: TaskHub, ports: JanitorPorts) -> None:
     """Ask about exactly the owners: a list of all runs may be cut short, and then look like death.
 
+    Owners that another task hub answers for are left to its own janitor.
+
     Runs at work need the ledger for themselves: it is held only where there is something to put away.
     """
-    states = {owner.run_id: await hub.find(owner.run_id) for owner in book.ledger.owners}
+    now = ports.clock()
+    judged = [owner for owner in book.ledger.owners if may_judge(hub.name, owner.hub, now - owner.since)]
+    states = {owner.run_id: await hub.find(owner.run_id) for owner in judged}
     dead = frozenset(run_id for run_id, state in states.items() if state is None or not state.live)
     if leases.abandoned(book.ledger, dead, ports.clock()) or book.ledger.to_restore is not None:
         await in_thread(lambda: _settle(book.account, dead, ports))
@@ -125,6 +130,8 @@ async def _clear_clusters(hub: TaskHub, ports: JanitorPorts) -> None:
 
 
 async def _clear(claim: Claim, hub: TaskHub, ports: JanitorPorts) -> None:
+    if not may_judge(hub.name, claim.hub, ports.clock() - claim.claimed_at):
+        return
     state = await hub.find(claim.run_id, with_input=True)
     if state.live if state else ports.clock() - claim.claimed_at < YOUNG:
         return

@@ -35,6 +35,11 @@ class TaskHub:
         """Wrap the client that the host bound to this request."""
         self._client = client
 
+    @property
+    def name(self) -> str:
+        """What the host calls it, whatever host.json or a setting of a slot says."""
+        return str(self._client._orchestration_bindings.task_hub_name)  # noqa: SLF001 - see `_base`
+
     async def find(self, run_id: str, *, with_input: bool = False) -> RunState | None:
         """Look up a warm-up; None only when the hub says that there is none of that id.
 

@@ -18,6 +18,7 @@ class Claim:
     account_name: str
     claimed_at: datetime
     cancelled_by: str | None = None  # the object id of who asked the run to end
+    hub: str = ""  # the task hub that answers for the run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

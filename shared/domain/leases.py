@@ -4,7 +4,7 @@ Pure transitions. Whoever applies them holds the document's lease, writes the ne
 the account is touched, and may repeat any of them: a crash between two lines loses nothing.
 
 >>> closed = NetworkState(public_network_access="Disabled", default_action="Deny", rules="{}")
->>> ledger = join(Ledger(), "run-1", found=closed, now=datetime(2026, 5, 1))
+>>> ledger = join(Ledger(), Owner(run_id="run-1", since=datetime(2026, 5, 1)), found=closed)
 >>> ledger.before == closed
 True
 >>> left = leave(ledger, {"run-1"}, datetime(2026, 5, 1))
@@ -45,6 +45,7 @@ class Owner:
 
     run_id: str
     since: datetime
+    hub: str = ""  # the task hub that answers for it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,10 +82,10 @@ class AccountLedger:
     ledger: Ledger
 
 
-def join(ledger: Ledger, run_id: str, *, found: NetworkState, now: datetime) -> Ledger:
+def join(ledger: Ledger, owner: Owner, *, found: NetworkState) -> Ledger:
     """A run wants in; the first one writes down the state it found. One that comes back is young again."""
-    others = _others(ledger, {run_id})
-    return replace(ledger, owners=(*others, Owner(run_id=run_id, since=now)), before=ledger.before or found)
+    others = _others(ledger, {owner.run_id})
+    return replace(ledger, owners=(*others, owner), before=ledger.before or found)
 
 
 def leave(ledger: Ledger, run_ids: AbstractSet[str], now: datetime) -> Ledger:

@@ -215,10 +215,10 @@ class Clusters:
 class HubClient:
     """What doors and janitor ask Durable's client for, answered from the stories told here."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "hub") -> None:
         self.stories: dict[str, Story] = {}
         self.failing = False  # as while its storage throttles
-        self._orchestration_bindings = SimpleNamespace(rpc_base_url="hub/")
+        self._orchestration_bindings = SimpleNamespace(rpc_base_url="hub/", task_hub_name=name)
 
     async def _get_async_request(self, url: str) -> list[Any]:
         if self.failing:
@@ -312,10 +312,12 @@ class World:
             happening[1]()
         return self.hands[name](value)
 
-    def claim(self, run_id: str, request: WarmupRequest) -> Claimed | HeldBy | Conflict:
+    def claim(
+        self, run_id: str, request: WarmupRequest, hub: HubClient | None = None
+    ) -> Claimed | HeldBy | Conflict:
         """Ask for the databases of a request, as the door does before it starts a run."""
         bid = Bid(run_id=run_id, request=request, now=self.clock.now)
-        return asyncio.run(claim_databases(bid, self.claims, TaskHub(self.hub)))
+        return asyncio.run(claim_databases(bid, self.claims, TaskHub(hub or self.hub)))
 
     def begin(self, **changes: Any) -> Story:
         """Start a run as the door does."""
@@ -326,14 +328,14 @@ class World:
         self.hub.stories[story.run_id] = story
         return story
 
-    def send_janitor(self, *, rounds: int) -> None:
-        """Each minute the janitor makes its round."""
-        asyncio.run(self._make_rounds(rounds))
+    def send_janitor(self, *, rounds: int, hub: HubClient | None = None) -> None:
+        """Each minute the janitor makes its round; another hub's may come to the same accounts."""
+        asyncio.run(self._make_rounds(rounds, TaskHub(hub or self.hub)))
 
-    async def _make_rounds(self, rounds: int) -> None:
+    async def _make_rounds(self, rounds: int, hub: TaskHub) -> None:
         for _ in range(rounds):
             self.clock.now += timedelta(minutes=1)
-            await make_round(TaskHub(self.hub), self.janitor)
+            await make_round(hub, self.janitor)
 
 
 def _bound(world: World) -> Mapping[str, Callable[[Any], Any]]:

@@ -131,6 +131,14 @@ def test_a_run_that_was_never_seen_is_503_with_a_time_to_ask_again(
     asyncio.run(tell())
 
 
+def test_a_hub_is_called_what_the_host_calls_it() -> None:
+    async def tell() -> None:
+        async with served(Hub()) as client:
+            assert client.name == "hub"
+
+    asyncio.run(tell())
+
+
 def test_only_a_hub_that_says_so_knows_no_such_run(tmp_path: Path) -> None:
     async def tell() -> None:
         hub = Hub()

@@ -21,6 +21,7 @@ from shared.domain.leases import (
     AccountLedger,
     Ledger,
     NetworkState,
+    Owner,
     abandoned,
     join,
     leave,
@@ -48,6 +49,10 @@ def claims_of(*run_ids: str) -> MemoryClaims:
     for run_id in run_ids:
         assert claims.take(claim(run_id, *holdings(run_id).databases), over=None)
     return claims
+
+
+def owner(run_id: str, since: datetime) -> Owner:
+    return Owner(run_id=run_id, since=since)
 
 
 class CrashError(Exception):
@@ -293,21 +298,21 @@ def test_runs_that_left_are_remembered_for_hours_and_not_for_ever() -> None:
 
 
 def test_the_first_in_writes_down_what_it_found_and_nobody_after_it() -> None:
-    first = join(Ledger(), "run1", found=FOUND, now=NOON)
-    second = join(first, "run2", found=OPENED, now=NOON)
+    first = join(Ledger(), owner("run1", NOON), found=FOUND)
+    second = join(first, owner("run2", NOON), found=OPENED)
 
     assert (second.before, [owner.run_id for owner in second.owners]) == (FOUND, ["run1", "run2"])
 
 
 def test_joining_and_leaving_twice_are_joining_and_leaving_once() -> None:
-    once = join(Ledger(), "run1", found=FOUND, now=NOON)
+    once = join(Ledger(), owner("run1", NOON), found=FOUND)
 
-    assert join(once, "run1", found=OPENED, now=NOON) == once
+    assert join(once, owner("run1", NOON), found=OPENED) == once
     assert leave(leave(once, {"run1"}, NOON), {"run1"}, NOON) == leave(once, {"run1"}, NOON)
 
 
 def test_only_the_last_one_out_restores() -> None:
-    both = join(join(Ledger(), "run1", found=FOUND, now=NOON), "run2", found=OPENED, now=NOON)
+    both = join(join(Ledger(), owner("run1", NOON), found=FOUND), owner("run2", NOON), found=OPENED)
 
     assert leave(both, {"run1"}, NOON).to_restore is None
     assert leave(both, {"run1", "run2"}, NOON).to_restore == FOUND
@@ -316,22 +321,22 @@ def test_only_the_last_one_out_restores() -> None:
 def test_an_account_that_was_open_is_left_open() -> None:
     world = World(network_state=OPENED)
     query = AccountQuery(subscription_id=SUBSCRIPTION, name="x", resource_group=None, run_id="run1")
-    world.ledger = join(Ledger(), "run1", found=OPENED, now=NOON)
+    world.ledger = join(Ledger(), owner("run1", NOON), found=OPENED)
 
     assert close_access(query, accounts=world, ledgers=world, clock=world.clock) is True
     assert (world.network_state, world.ledger.to_restore) == (OPENED, None)
 
 
 def test_a_run_that_comes_back_is_young_again() -> None:
-    old = join(Ledger(), "run1", found=FOUND, now=NOON)
-    again = join(old, "run1", found=OPENED, now=NOON + timedelta(hours=1))
+    old = join(Ledger(), owner("run1", NOON), found=FOUND)
+    again = join(old, owner("run1", NOON + timedelta(hours=1)), found=OPENED)
 
     assert abandoned(again, {"run1"}, NOON + timedelta(hours=1)) == frozenset()
 
 
 @pytest.mark.parametrize(("minutes", "gone"), [(1, frozenset()), (3, frozenset({"run1"}))])
 def test_a_run_too_young_to_be_listed_is_not_abandoned(minutes: int, gone: frozenset[str]) -> None:
-    ledger = join(Ledger(), "run1", found=FOUND, now=NOON)
+    ledger = join(Ledger(), owner("run1", NOON), found=FOUND)
 
     assert abandoned(ledger, {"run1"}, NOON + timedelta(minutes=minutes)) == gone
     assert abandoned(ledger, frozenset(), NOON + timedelta(minutes=minutes)) == frozenset()
