@@ -9,7 +9,7 @@ from shared.domain.events import Change, Event, line_of
 from shared.domain.phases import Phase
 from shared.domain.refusals import Reason, Refusal
 from shared.domain.runs import Access, AccountQuery, Holdings, OpeningOrder
-from shared.ports import Accounts, Claims, FinalError, Ledgers
+from shared.ports import Accounts, Claims, Ledgers
 
 Clock = Callable[[], datetime]
 _logger = logging.getLogger("warmup")
@@ -52,12 +52,13 @@ def open_access(
 
 
 def close_access(query: AccountQuery, *, accounts: Accounts, ledgers: Ledgers, clock: Clock) -> bool:
-    """Leave the ledger; the last one out restores. Leaving twice, or never having joined, is no error."""
-    account = accounts.find(query)
-    if isinstance(account, Refusal):
-        if account.reason is Reason.ACCOUNT_NOT_FOUND:
-            return False  # gone, and its ledger with it
-        raise FinalError(account)  # it may stand open: the run must say that it is left to the janitor
+    """Leave the ledger; the last one out restores. Leaving twice, or never having joined, is no error.
+
+    The ledger says which account it is: one that cannot be found by its name any more may still be open.
+    """
+    account = next((book.account for book in ledgers.all() if book.account.name == query.name), None)
+    if account is None:
+        return False  # without a ledger nobody ever opened it
     with ledgers.held(account) as page:
         ledger = leases.leave(page.read(), {query.run_id}, clock())
         page.write(ledger)

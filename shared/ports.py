@@ -83,7 +83,7 @@ class Accounts(Protocol):
         """Open it in the configured mode; repeating it changes nothing."""
 
     def restore(self, account: Account, before: NetworkState) -> None:
-        """Make it exactly as it was."""
+        """Make it exactly as it was; one that is no more needs nothing."""
 
 
 class Roles(Protocol):

@@ -1,6 +1,7 @@
 """Storage accounts as ARM sees them: found by name, opened as the operator has chosen, restored exactly."""
 
 import json
+import logging
 import re
 from collections.abc import Callable
 from typing import Any, cast
@@ -22,6 +23,7 @@ _ID = re.compile(
 _RULES_BY_ADDRESS = ("ipRules", "ipv6Rules")
 
 Acls = dict[str, Any]
+_logger = logging.getLogger(__name__)
 
 
 class AzureStorageAccounts:
@@ -76,9 +78,14 @@ class AzureStorageAccounts:
         return None
 
     def restore(self, account: Account, before: NetworkState) -> None:
-        """Write back what was found, unless it is so already."""
-        if self.network(account) != before:
-            self._write(account, before)
+        """Write back what was found, unless it is so already, or the account is no more."""
+        try:
+            if self.network(account) != before:
+                self._write(account, before)
+        except RefusedError as refused:
+            if refused.refusal.reason is not Reason.ACCOUNT_NOT_FOUND:
+                raise
+            _logger.warning("account is gone: account=%s id=%s", account.name, account.resource_id)
 
     def _in_group(self, query: AccountQuery) -> Any:
         return self._clients.storage(query.subscription_id).storage_accounts.get_properties(

@@ -29,8 +29,19 @@ Refuse = Callable[[Fault], Refusal]
 
 
 def may_not_read(account: Account) -> Refuse:
-    """Reading is a matter of roles."""
-    return lambda fault: forbidden("read", account.name, account.resource_id, fault)
+    """Reading is a matter of roles; 404 is for an id that is no more, never for one that may not be seen."""
+    gone = Refusal(
+        reason=Reason.ACCOUNT_NOT_FOUND,
+        message=f"storage account {account.name!r} is no more",
+        remedy="create it again, or name another",
+    )
+
+    def refuse(fault: Fault) -> Refusal:
+        if fault.status == HTTPStatus.NOT_FOUND:
+            return gone
+        return forbidden("read", account.name, account.resource_id, fault)
+
+    return refuse
 
 
 def may_not_change(account: Account, access: AccessSettings) -> Refuse:

@@ -1,6 +1,7 @@
 """The port `Accounts`."""
 
 import json
+import logging
 from dataclasses import replace
 
 import pytest
@@ -12,7 +13,7 @@ from shared.domain.leases import NetworkState
 from shared.domain.model import AccessMode, Account
 from shared.domain.refusals import Reason, Refusal
 from shared.domain.runs import AccountQuery
-from shared.ports import PassingError
+from shared.ports import FinalError, PassingError
 from shared.settings import AccessSettings, AzureSettings
 
 SUBNET = (
@@ -165,6 +166,30 @@ def test_an_azure_that_is_busy_is_a_matter_of_patience(
 
     with pytest.raises(PassingError, match=f"changing the network of '{DATA_ACCOUNT}'"):
         accounts.open(account, found)
+
+
+def test_an_account_that_is_gone_needs_no_restoring(
+    azure: LaptopAzure, accounts: AzureStorageAccounts, account: Account, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = accounts.network(account)
+    already = changes(azure)
+    azure.fault(area="arm", kind="status", status=404, code="ResourceNotFound", method="GET")
+
+    with caplog.at_level(logging.WARNING):
+        accounts.restore(account, before)
+
+    assert changes(azure) == already
+    assert f"account is gone: account={DATA_ACCOUNT}" in caplog.text
+
+
+def test_an_account_that_may_not_be_read_any_more_is_not_taken_for_gone(
+    azure: LaptopAzure, accounts: AzureStorageAccounts, account: Account
+) -> None:
+    before = accounts.network(account)
+    azure.fault(area="arm", kind="status", status=403, code="AuthorizationFailed", method="GET")
+
+    with pytest.raises(FinalError, match="may not read"):
+        accounts.restore(account, before)
 
 
 def test_a_lost_answer_is_no_lost_account(

@@ -70,10 +70,11 @@ class World:
     effects_left: int = NEVER
     left: set[str] = field(default_factory=set)  # who has left for good, as the ledger was told
     claims: MemoryClaims = field(default_factory=lambda: claims_of(*RUNS))
+    hidden: Refusal | None = None  # why the account cannot be found by its name, though it is there
 
     def find(self, query: AccountQuery) -> Account | Refusal:
         del query
-        return ACCOUNT
+        return self.hidden or ACCOUNT
 
     def network(self, account: Account) -> NetworkState:
         del account
@@ -325,6 +326,16 @@ def test_an_account_that_was_open_is_left_open() -> None:
 
     assert close_access(query, accounts=world, ledgers=world, clock=world.clock) is True
     assert (world.network_state, world.ledger.to_restore) == (OPENED, None)
+
+
+def test_an_account_that_the_app_may_not_find_any_more_is_closed_by_its_ledger() -> None:
+    world = World()
+    world.perform("open", "run1")
+    assert world.network_state == OPENED
+    world.hidden = Refusal(reason=Reason.ACCOUNT_NOT_FOUND, message="not in the subscription", remedy="")
+
+    world.perform("close", "run1")
+    assert (world.network_state, world.ledger.to_restore, world.ledger.owners) == (FOUND, None, ())
 
 
 def test_a_run_that_comes_back_is_young_again() -> None:
