@@ -32,6 +32,7 @@ _LISTS = {
     "pods": (f"/api/v1/{_DEFAULT}/pods", _OURS),
     "jobs": (f"/apis/batch/v1/{_DEFAULT}/jobs", (("labelSelector", "app=setup"),)),
     "namespaces": ("/api/v1/namespaces", ()),
+    "events": (f"/api/v1/{_DEFAULT}/events", (("fieldSelector", "reason=FailedCreate"),)),
 }
 _OBJECTS = {
     "create-workspace": "/apis/apps/v1/namespaces/kube-system/daemonsets/create-workspace",
@@ -96,6 +97,7 @@ def _sighting(answers: Mapping[str, object], faults: tuple[str, ...]) -> Sightin
         nodes=looking.nodes_in(cast("Json", answers.get("nodes", {}))),
         jobs=listed("jobs"),
         namespaces=listed("namespaces"),
+        refusals=listed("events"),
         faults=faults,
     )
 

@@ -6,12 +6,12 @@ DaemonSet's present run. What could not be read is said, so that unreachable nev
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from shared.domain import looking, naming
 from shared.domain.causes import Cause
-from shared.domain.foreign import Json, mapping, moment, number, objects, text
+from shared.domain.foreign import Json, mapping, number, objects, text
 from shared.domain.model import Database, Mode
 from shared.domain.observing import Look, NodeStanding, NodeState, left_out, missing_pods, read_pod
 from shared.domain.progress import causes_of
@@ -19,6 +19,7 @@ from shared.domain.requests import BadRequestError, parse_database
 
 MAX_NAMESPACES = 20  # what the dashboard shows
 MAX_ERROR = 200
+_REFUSED_LATELY = timedelta(minutes=20)  # a controller tries again every 17 at the slowest
 _SEARCH_NAMESPACES = "elastic-blast-"
 _SETUP_JOBS = "init-ssd-"
 
@@ -43,6 +44,7 @@ class Sighting:
     nodes: Mapping[str, bool]  # whether each is Ready; empty where that was not read
     jobs: tuple[Json, ...]
     namespaces: tuple[Json, ...]
+    refusals: tuple[Json, ...] = ()  # the controllers' FailedCreate events
     faults: tuple[str, ...]  # each begins with the part that it names, as `pods` or `daemon sets`
 
     def lacks(self, part: str) -> bool:
@@ -217,8 +219,9 @@ def _states(daemon_set: Json, sight: Sighting, now: datetime) -> tuple[NodeState
     silent = {name: now for name, ready in sight.nodes.items() if not ready}
     look = Look(run_id=looking.run_of(daemon_set), now=now, unready=silent)
     states = tuple(read_pod(pod, look) for pod in looking.pods_of(daemon_set, sight.pods, sight.nodes))
-    born = moment(text(mapping(daemon_set, "metadata"), "creationTimestamp")) or now
-    missing = missing_pods(looking.wanted_pods(daemon_set) - len(states), born, look)
+    # Nor since when a pod has been missing: one is when a node joins, and all are while a run replaces them.
+    refused = looking.refused_creation(daemon_set, sight.refusals, now - _REFUSED_LATELY)
+    missing = missing_pods(looking.wanted_pods(daemon_set) - len(states), now, look, refused)
     return (*states, *missing, *left_out(looking.left_out_of(daemon_set)))
 
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -130,10 +130,28 @@ def test_a_failing_daemonset_is_failed_with_its_cause() -> None:
     assert [cause.kind for cause in row.causes] == [Kind.DISK_FULL]
 
 
-def test_a_node_without_a_pod_is_failed_not_forgotten() -> None:
+def test_a_node_that_has_no_pod_yet_is_loading_however_old_the_daemonset() -> None:
     row = only(replace(NOTHING, daemon_sets=(daemon_set(3),), pods=(pod("n1"), pod("n2"))))
 
-    assert (row.standing, counts(row)) == (Standing.FAILED, (2, 1, 0))
+    assert (row.standing, counts(row), row.causes) == (Standing.LOADING, (2, 0, 1), ())
+
+
+@pytest.mark.parametrize(
+    ("minutes_ago", "standing"), [(15, Standing.FAILED), (40, Standing.LOADING)], ids=["lately", "once"]
+)
+def test_a_node_whose_pod_is_refused_is_failed_and_says_why(minutes_ago: int, standing: Standing) -> None:
+    refused = {
+        "reason": "FailedCreate",
+        "message": 'Error creating: pods "warmup-nt-x" is forbidden: violates PodSecurity "baseline:latest"',
+        "involvedObject": {"uid": "ds-1"},
+        "lastTimestamp": (NOW - timedelta(minutes=minutes_ago)).isoformat(),
+    }
+    shown = replace(NOTHING, daemon_sets=(daemon_set(2),), pods=(pod("n1"),), refusals=(refused,))
+
+    row = only(shown)
+
+    assert row.standing is standing
+    assert [cause.kind for cause in row.causes] == [Kind.POD_REFUSED] * (standing is Standing.FAILED)
 
 
 def test_a_node_that_joined_and_is_at_work_is_loading() -> None:
