@@ -134,7 +134,7 @@ def _summed_up(order: LookOrder, look: ClusterLook) -> Observation:
 
 def _progress(seen: DatabaseLook, bytes_per_node: int) -> DatabaseProgress:
     summed = progress.sum_up(seen.database, seen.states, settled=seen.settled, bytes_per_node=bytes_per_node)
-    return replace(summed, missing_since=seen.missing_since)
+    return replace(summed, missing=seen.missing)
 
 
 def _claim_lost(run_id: str, database: Database) -> Refusal:

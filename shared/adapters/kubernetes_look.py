@@ -6,7 +6,6 @@ that the others keep what they reported last.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from http import HTTPStatus
 
 from kubernetes.client.exceptions import ApiException
@@ -18,7 +17,7 @@ from shared.adapters.remembering import Memories, Memory
 from shared.domain import looking, naming
 from shared.domain.foreign import mapping
 from shared.domain.model import Cluster, Database
-from shared.domain.observing import Look, NodeState, daemonset_gone, missing_pods, read_pod
+from shared.domain.observing import Look, NodeState, daemonset_gone, missing_pods, read_pod, still_missing
 from shared.domain.progress import NodeLog
 from shared.domain.refusals import Reason, Refusal
 from shared.domain.runs import ClusterLook, DatabaseLook, LookOrder
@@ -135,20 +134,16 @@ def _database(scene: _Scene, database: Database) -> DatabaseLook:
         return DatabaseLook(database=database, settled=True, states=(daemonset_gone(),))
     pods = looking.pods_of(daemonset, scene.pods, scene.nodes)
     states = tuple(read_pod(pod, scene.look, scene.memory.reports.get(looking.uid_of(pod))) for pod in pods)
-    missing = max(0, looking.wanted_pods(daemonset) - len(states))
-    since = _missing_since(scene.order, database) if missing else None
-    refused = looking.refused_creation(daemonset, scene.refusals, scene.order.applied_at)
+    order, short = scene.order, looking.wanted_pods(daemonset) - len(states)
+    missing = still_missing(database, short, order.missing, order.now)
+    since = missing.since if missing else order.now
+    refused = looking.refused_creation(daemonset, scene.refusals, order.applied_at)
     return DatabaseLook(
         database=database,
-        settled=looking.is_settled(daemonset, scene.order.run_id),
-        states=(*states, *missing_pods(missing, since or scene.order.now, scene.look, refused)),
-        missing_since=since,
+        settled=looking.is_settled(daemonset, order.run_id),
+        states=(*states, *missing_pods(short, since, scene.look, refused)),
+        missing=missing,
     )
-
-
-def _missing_since(order: LookOrder, database: Database) -> datetime:
-    told = (each.since for each in order.missing if each.database == database)
-    return next(told, order.now)
 
 
 def _one_busy(states: Sequence[NodeState], logs: Mapping[str, str]) -> tuple[NodeLog, ...]:

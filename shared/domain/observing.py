@@ -4,7 +4,7 @@ Pods come as the API server's own JSON and are read as a stranger's. A pod count
 the run that looks: a Ready pod of yesterday's run says nothing about today's bytes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -12,6 +12,7 @@ from enum import StrEnum
 from shared.domain import naming
 from shared.domain.causes import PASSING, PATIENCE, Cause, Kind, cause_of
 from shared.domain.foreign import Json, mapping, moment, number, objects, text
+from shared.domain.model import Database
 from shared.domain.reporting import AgentReport, parse_report
 
 _IMAGE_REASONS = {
@@ -24,7 +25,7 @@ _IMAGE_REASONS = {
 _CONFIG_REASONS = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 _NEVER_PASSING = {"ErrImageNeverPull", "InvalidImageName"}
 _CRASHES_TOLERATED = 3  # Kubernetes restarts with growing pauses: the fourth crash is a habit
-_GRACE = timedelta(seconds=60)  # controllers create pods within seconds
+_GRACE = timedelta(seconds=60)  # a controller that can create a pod creates one within seconds
 _UNNAMED = "(unnamed)"  # a pod that does not exist is on no node
 
 
@@ -58,6 +59,28 @@ class Look:
     now: datetime
     unready: Mapping[str, datetime] = field(default_factory=dict)  # nodes that do not answer, and since when
     volume_faults: Mapping[str, str] = field(default_factory=dict)  # pod uid: why its volumes do not mount
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MissingPods:
+    """Pods of a database that are still to be created."""
+
+    database: Database
+    count: int
+    since: datetime  # when it was last another number: Kubernetes does not say
+
+
+def still_missing(
+    database: Database, count: int, before: Iterable[MissingPods], now: datetime
+) -> MissingPods | None:
+    """What is missing now, in the light of the last look; None where every node has its pod.
+
+    A controller makes a thousand pods in minutes: for as long as their number changes it is at work.
+    """
+    if count <= 0:
+        return None
+    now_missing = MissingPods(database=database, count=count, since=now)
+    return next((known for known in before if replace(known, since=now) == now_missing), now_missing)
 
 
 def read_pod(pod: Json, look: Look, live: AgentReport | None = None) -> NodeState:

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from shared.domain.causes import Cause, group
 from shared.domain.model import Database
-from shared.domain.observing import NodeStanding, NodeState
+from shared.domain.observing import MissingPods, NodeStanding, NodeState
 from shared.domain.refusals import Refusal
 
 MAX_GLANCES = 12  # what a dashboard card can show; the nodes' own page shows all
@@ -59,7 +59,7 @@ class DatabaseProgress:
     eta_seconds: int | None
     digests: tuple[str, ...]
     nodes_unheard: int = 0  # at work, and what they said last is not known to whoever looked
-    missing_since: datetime | None = None  # since when there have been fewer pods than nodes
+    missing: MissingPods | None = None
 
     @property
     def nodes_total(self) -> int:

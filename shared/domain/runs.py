@@ -16,7 +16,7 @@ from shared.domain.model import (
     WarmupPlan,
     WarmupRequest,
 )
-from shared.domain.observing import NodeState
+from shared.domain.observing import MissingPods, NodeState
 from shared.domain.phases import Journal
 from shared.domain.progress import Blind, NodeLog, Observation
 
@@ -116,14 +116,6 @@ class RolloutOrder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MissingPods:
-    """Since when a database has had fewer pods than nodes: Kubernetes does not say."""
-
-    database: Database
-    since: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class LookOrder:
     """Look at the nodes once."""
 
@@ -139,9 +131,7 @@ class LookOrder:
 def missing_in(last: Observation | None) -> tuple[MissingPods, ...]:
     """What the next look must know of this one."""
     seen = last.databases if last else ()
-    return tuple(
-        MissingPods(database=each.database, since=each.missing_since) for each in seen if each.missing_since
-    )
+    return tuple(each.missing for each in seen if each.missing is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +169,7 @@ class DatabaseLook:
     database: Database
     settled: bool  # the DaemonSet controller has seen the newest template
     states: tuple[NodeState, ...]
-    missing_since: datetime | None = None  # while pods are missing
+    missing: MissingPods | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

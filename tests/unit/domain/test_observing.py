@@ -11,11 +11,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from testkit import pods
+from testkit.builders import DATABASE
 from testkit.pods import NOON, RUN, condition, ended, failing, init, pod, running, told, waiting, warm
 
 from shared.domain import naming
 from shared.domain.causes import PASSING, PATIENCE, Kind
-from shared.domain.observing import Look, NodeStanding, NodeState, daemonset_gone, missing_pods, read_pod
+from shared.domain.observing import (
+    Look,
+    MissingPods,
+    NodeStanding,
+    NodeState,
+    daemonset_gone,
+    missing_pods,
+    read_pod,
+    still_missing,
+)
 from shared.domain.reporting import AgentReport, parse_report
 
 RECORDED = Path(__file__).parents[2] / "golden" / "kubernetes" / "failing-pod-1.34.jsonl"
@@ -268,6 +278,19 @@ def test_a_pod_that_a_policy_forbids_fails_at_once_with_the_policys_words() -> N
     (state,) = missing_pods(1, NOON, LOOK, refused="violates PodSecurity: hostPath")
 
     assert (state.standing, kind_of(state)) == (NodeStanding.FAILED, Kind.POD_REFUSED)
+
+
+def test_pods_are_missing_since_the_controller_last_made_one() -> None:
+    last: tuple[MissingPods, ...] = ()
+    for look, count in enumerate((1_000, 700, 400, 100)):
+        now = NOON + look * timedelta(seconds=20)
+        missing = still_missing(DATABASE, count, last, now)
+        assert missing == MissingPods(database=DATABASE, count=count, since=now)
+        last = (missing,)
+
+    assert (still_missing(DATABASE, 100, last, NOON + OLD),) == last
+    assert still_missing(DATABASE, 0, last, NOON + OLD) is None
+    assert (still_missing(replace(DATABASE, name="nt"), 100, last, NOON + OLD),) != last
 
 
 def test_more_pods_than_wanted_are_no_missing_ones() -> None:
