@@ -65,8 +65,7 @@ class KubernetesLook:
         """What some of the busy nodes say now; what they report is remembered for the looks after this."""
         chosen = looking.busy_in_turn(_states(scene), scene.memory.asked)
         logs = self._logs.last_words(scene.order.cluster, chosen)
-        scene.memory.asked |= {state.pod_uid: scene.order.now for state in chosen}
-        scene.memory.reports |= reports_in(logs)
+        scene.memory.learn({state.pod_uid: scene.order.now for state in chosen}, reports_in(logs))
         return logs
 
     def _listed(self, order: LookOrder) -> _Scene:

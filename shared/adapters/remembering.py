@@ -5,7 +5,7 @@ spares logs that were read lately; since when something has been amiss is known 
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from threading import Lock
 
@@ -16,12 +16,20 @@ _RUNS = 32  # more than one app ever watches at a time
 
 
 class Memory:
-    """One run's: what each pod reported last, and when its log was last asked for."""
+    """One run's: what each pod reported last, and when its log was last asked for.
+
+    A run's own look and a page's may be under way at once: what one reads, the other never changes in place.
+    """
 
     def __init__(self) -> None:
         """Know nothing."""
         self.reports: dict[str, AgentReport] = {}
         self.asked: dict[str, datetime] = {}
+
+    def learn(self, asked: Mapping[str, datetime], reports: Mapping[str, AgentReport]) -> None:
+        """Add what a look has asked and heard; of two at once one may be lost, and is asked again."""
+        self.asked = {**self.asked, **asked}
+        self.reports = {**self.reports, **reports}
 
     def forget_all_but(self, pod_uids: Iterable[str]) -> None:
         """Drop what is known of pods that are gone."""

@@ -19,6 +19,17 @@ def test_reports_of_pods_that_are_gone_are_dropped() -> None:
     assert (set(memory.reports), set(memory.asked)) == ({"b"}, {"b"})
 
 
+def test_a_look_may_learn_while_another_reads() -> None:
+    memory = Memory()
+    memory.learn({"a": NOON}, {"a": report()})
+    reading = (iter(memory.asked), iter(memory.reports))
+
+    memory.learn({"b": NOON}, {"b": report()})
+
+    assert [list(each) for each in reading] == [["a"], ["a"]]
+    assert set(memory.asked) == set(memory.reports) == {"a", "b"}
+
+
 def test_each_run_has_a_memory_of_its_own_and_old_ones_fade() -> None:
     memories = Memories()
     first = memories.of(CLUSTER, "run-1")
