@@ -83,13 +83,21 @@ class KubernetesClusters:
         return self._change_own(remains.cluster, remains.database, remains.run_id, patch)
 
     def remove(self, cluster: Cluster, database: Database, run_id: str | None) -> bool:
-        """Delete the DaemonSet in the background; its ConfigMap, which it owns, goes with it."""
+        """Delete the DaemonSet in the background; its ConfigMap, which it owns, goes with it.
+
+        With a cluster that is no more all of it went.
+        """
 
         def delete(path: str, found: Json) -> bool:
             # Where somebody's deletion waits for the pods, a second one at a version is always refused.
             return looking.is_leaving(found) or self._delete(cluster, path, _exactly(found))
 
-        return self._change_own(cluster, database, run_id, delete)
+        try:
+            return self._change_own(cluster, database, run_id, delete)
+        except RefusedError as refused:
+            if refused.refusal.reason is not Reason.CLUSTER_NOT_FOUND:
+                raise
+            return False
 
     def _change_own(
         self, cluster: Cluster, database: Database, run_id: str | None, change: Callable[[str, Json], bool]

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 from testkit.azure import KUBELET, LaptopAzure
+from testkit.builders import DATABASE
 from testkit.cluster import Cluster as LaptopCluster
 from testkit.plays import (
     CLUSTER,
@@ -75,6 +76,10 @@ def test_a_cluster_that_is_not_there_is_a_refusal(clusters: KubernetesClusters) 
 
     assert isinstance(refusal, Refusal)
     assert refusal.reason is Reason.CLUSTER_NOT_FOUND
+
+
+def test_on_a_cluster_that_is_no_more_nothing_is_left_to_remove(clusters: KubernetesClusters) -> None:
+    assert clusters.remove(replace(CLUSTER, name="another"), DATABASE, "run-1") is False
 
 
 def test_an_api_server_that_does_not_answer_is_a_refusal_for_a_start(
