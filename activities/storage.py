@@ -47,8 +47,10 @@ def open_access(
         refusal = accounts.open(account, found)
         if refusal is not None:
             return refusal
-    _logger.info(line_of(_event(Change.ACCOUNT_OPENED, query, Phase.CONFIGURING.value)))
-    return Access(account=account, before=ledger.before or found, terms=accounts.terms)
+    before = ledger.before or found
+    if accounts.must_open(before):  # open it is now, also where an earlier try or another run did it
+        _logger.info(line_of(_event(Change.ACCOUNT_OPENED, query, Phase.CONFIGURING.value)))
+    return Access(account=account, before=before, terms=accounts.terms)
 
 
 def close_access(query: AccountQuery, *, accounts: Accounts, ledgers: Ledgers, clock: Clock) -> bool:
@@ -66,7 +68,8 @@ def close_access(query: AccountQuery, *, accounts: Accounts, ledgers: Ledgers, c
         if before is not None:
             accounts.restore(account, before)
             page.write(leases.restored(ledger))
-            _logger.info(line_of(_event(Change.ACCOUNT_CLOSED, query)))
+            if accounts.must_open(before):
+                _logger.info(line_of(_event(Change.ACCOUNT_CLOSED, query)))
     return before is not None
 
 

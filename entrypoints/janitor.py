@@ -19,8 +19,9 @@ from entrypoints.task_hub import TaskHub
 from entrypoints.threads import in_thread, invoked
 from shared.domain import leases
 from shared.domain.claims import Claim
+from shared.domain.events import Change, Event, line_of
 from shared.domain.hubs import may_judge
-from shared.domain.leases import AccountLedger
+from shared.domain.leases import AccountLedger, Ledger
 from shared.domain.model import Account
 from shared.ports import Accounts, Claims, Clusters, FinalError, Ledgers, PassingError
 
@@ -113,10 +114,18 @@ def _settle(account: Account, dead: frozenset[str], ports: JanitorPorts) -> None
             ledger = leases.leave(ledger, gone, now)
             page.write(ledger)
             _logger.info("dropped abandoned owners: account=%s run_ids=%s", account.name, sorted(gone))
-        if ledger.to_restore is not None:
-            ports.accounts.restore(account, ledger.to_restore)
+        before = ledger.to_restore
+        if before is not None:
+            ports.accounts.restore(account, before)
             page.write(leases.restored(ledger))
-            _logger.info("restored account: account=%s", account.name)
+            if ports.accounts.must_open(before):
+                _logger.info(line_of(_closed(account, ledger)))
+
+
+def _closed(account: Account, ledger: Ledger) -> Event:
+    """Told of the run that left last: what opened an account and what closed it are one run's events."""
+    last = ledger.departed[-1].run_id if ledger.departed else ""
+    return Event(event=Change.ACCOUNT_CLOSED, instance_id=last, account=account.name)
 
 
 async def _clear_clusters(hub: TaskHub, ports: JanitorPorts) -> None:

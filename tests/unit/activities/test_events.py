@@ -2,6 +2,7 @@
 
 import json
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,15 @@ from opentelemetry import metrics
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from testkit import builders as a
-from testkit.memory_ports import Stage, memory_world
+from testkit.memory_ports import MemoryAccounts, Stage, memory_world
+from testkit.telling import RUN_ID
+from testkit.world import FOUND, World
 
 from activities.endings import record_ending
 from activities.storage import close_access, open_access
 from shared.domain.events import PREFIX
+from shared.domain.leases import NetworkState
+from shared.domain.model import Account
 from shared.domain.runs import AccountQuery, EndedRun, Holdings, OpeningOrder
 
 NOW = datetime(2026, 5, 26, 12, 0, tzinfo=UTC)
@@ -88,6 +93,44 @@ def test_an_account_is_told_open_once_and_closed_once(
     assert {(event["instance_id"], event["cluster"], event["account"]) for event in told} == {
         ("run-1", "blast", "blastdata")
     }
+
+
+class PublicAccounts(MemoryAccounts):
+    """Accounts that are open to everybody already."""
+
+    def network(self, account: Account) -> NetworkState:
+        return replace(super().network(account), public_network_access="Enabled", default_action="Allow")
+
+
+def test_an_account_that_was_open_already_is_told_neither_opened_nor_closed(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    stage = Stage(tmp_path)
+    world = replace(memory_world(stage, None), accounts=PublicAccounts(stage))
+    world.claims.take(a.claim("run-1", a.DATABASE), over=None)
+    held = Holdings(cluster=a.CLUSTER, databases=(a.DATABASE,), run_id="run-1")
+    order = OpeningOrder(query=QUERY, holdings=held)
+    books: dict[str, Any] = {"accounts": world.accounts, "ledgers": world.ledgers, "clock": lambda: NOW}
+    with caplog.at_level(logging.INFO, "warmup"):
+        open_access(order, claims=world.claims, **books)
+        close_access(QUERY, **books)
+
+    assert events(caplog) == []
+
+
+def test_an_account_that_the_janitor_closes_is_told_closed(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    world = World(tmp_path)
+    story = world.begin()
+    with caplog.at_level(logging.INFO, "warmup"):
+        while world.network == FOUND:
+            story.step()
+        story.terminate()
+        world.send_janitor(rounds=3)
+
+    told = [(event["event"], event["instance_id"], event["account"]) for _, event in events(caplog)]
+    assert told == [("account_opened", RUN_ID, "blastdata"), ("account_closed", RUN_ID, "blastdata")]
 
 
 def test_endings_are_counted_where_the_worker_exports_metrics() -> None:
