@@ -128,13 +128,14 @@ class KubernetesClusters:
         )
 
     def _nodes(self, cluster: Cluster, found: Any) -> Selected:
+        """List and choose them; a server that does not answer may yet, and is told with its cure."""
         try:
             with calling(
                 f"listing the nodes of {cluster.name!r}", lambda fault: _may_not(cluster, "list", fault)
             ):
                 items = self._sessions.items(cluster, "/api/v1/nodes")
         except UnansweredError as silent:
-            raise RefusedError(_unreachable(cluster, found)) from silent
+            raise PassingError(_unreachable(cluster, found).sentence) from silent
         return select_nodes(items, self._rules)
 
     def _apply(self, rollout: Rollout, manifest: Manifest) -> None:

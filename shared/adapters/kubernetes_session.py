@@ -17,7 +17,7 @@ from kubernetes.client import ApiClient, Configuration
 from kubernetes.client.exceptions import ApiException
 
 from shared.adapters.azure_clients import CONNECT_SECONDS, READ_SECONDS, RETRIES, AzureClients
-from shared.adapters.errors import Fault, RefusedError, UnansweredError, calling
+from shared.adapters.errors import Fault, RefusedError, calling
 from shared.adapters.kubeconfig import Access, KubeconfigError, parse_kubeconfig, tls_context
 from shared.domain.model import Cluster
 from shared.domain.refusals import Reason, Refusal
@@ -105,18 +105,19 @@ class KubernetesSessions:
     def _client(self, cluster: Cluster) -> ApiClient:
         slot = self._slot(cluster)
         if not slot.lock.acquire(timeout=_OTHERS_WAIT_SECONDS):
-            raise UnansweredError(f"signing in to cluster {cluster.name!r} is taking long")
+            raise PassingError(f"signing in to cluster {cluster.name!r} is taking long")
         try:
             return slot.client_now() or self._signed_in(cluster, slot)
         finally:
             slot.lock.release()
 
     def _signed_in(self, cluster: Cluster, slot: "_Slot") -> ApiClient:
+        """A silent ARM, or no token, is never told as silence of the API server: nobody asked that one."""
         try:
             client = self._sign_in(cluster)
         except PassingError as failure:
             slot.keep_failure(str(failure))
-            raise
+            raise PassingError(str(failure)) from failure
         slot.keep(client)
         return client
 
@@ -149,11 +150,11 @@ class _Slot:
         self._until = 0.0
 
     def client_now(self) -> ApiClient | None:
-        """The client, None when it is time to sign in; raises UnansweredError where that failed lately."""
+        """The client, None when it is time to sign in; raises PassingError where that failed lately."""
         if time.monotonic() >= self._until:
             return None
         if self._failure:
-            raise UnansweredError(self._failure)
+            raise PassingError(self._failure)
         return self._client
 
     def keep(self, client: ApiClient) -> None:

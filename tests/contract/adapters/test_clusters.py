@@ -82,18 +82,28 @@ def test_on_a_cluster_that_is_no_more_nothing_is_left_to_remove(clusters: Kubern
     assert clusters.remove(replace(CLUSTER, name="another"), DATABASE, "run-1") is False
 
 
-def test_an_api_server_that_does_not_answer_is_a_refusal_for_a_start(
+def test_an_api_server_that_does_not_answer_may_yet_and_is_told_with_its_cure(
     azure: LaptopAzure, clients: AzureClients, laptop_cluster: LaptopCluster
 ) -> None:
     kubeconfig = azure.folder / "kubeconfig"
     there = kubeconfig.read_text()
     kubeconfig.write_text(there.replace(laptop_cluster.url, "https://127.0.0.1:1"))
-    refusal = KubernetesClusters(clients, KubernetesSessions(clients), RULES, {}).facts(CLUSTER)
-    kubeconfig.write_text(there)
+    try:
+        with pytest.raises(PassingError, match="cannot be reached: its API server does not answer; check"):
+            KubernetesClusters(clients, KubernetesSessions(clients), RULES, {}).facts(CLUSTER)
+    finally:
+        kubeconfig.write_text(there)
 
-    assert isinstance(refusal, Refusal)
-    assert refusal.reason is Reason.CLUSTER_UNREACHABLE
-    assert "does not answer" in refusal.message
+
+def test_a_sign_in_that_fails_is_not_laid_to_the_api_server(
+    azure: LaptopAzure, clients: AzureClients
+) -> None:
+    azure.fault(area="arm", kind="reset", path="listClusterUserCredential")
+    clusters = KubernetesClusters(clients, KubernetesSessions(clients), RULES, {})
+
+    for _ in ("the failure itself", "the same, remembered"):
+        with pytest.raises(PassingError, match="signing in to cluster"):
+            clusters.facts(CLUSTER)
 
 
 def test_every_node_runs_the_agent_and_reports_under_the_runs_id(play: Play) -> None:
