@@ -23,7 +23,8 @@ from shared.domain.refusals import Reason, Refusal
 from shared.domain.runs import ClusterLook, DatabaseLook, LookOrder
 from shared.domain.sanitising import last_lines
 
-_OURS = (("labelSelector", naming.SELECTOR),)
+_DAEMON_SETS = f"/apis/apps/v1/namespaces/{naming.NAMESPACE}/daemonsets"
+_PODS = f"/api/v1/namespaces/{naming.NAMESPACE}/pods"
 _EVENTS = f"/api/v1/namespaces/{naming.NAMESPACE}/events"
 _ONE_BY_ONE = 16  # nodes asked for by name; of more, all are listed
 _AS_TABLE = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"}
@@ -70,10 +71,9 @@ class KubernetesLook:
 
     def _listed(self, order: LookOrder) -> _Scene:
         cluster, memory = order.cluster, self._memories.of(order.cluster, order.run_id)
-        daemonsets = self._sessions.items(
-            cluster, f"/apis/apps/v1/namespaces/{naming.NAMESPACE}/daemonsets", _OURS
-        )
-        pods = self._sessions.items(cluster, f"/api/v1/namespaces/{naming.NAMESPACE}/pods", _OURS)
+        ours = (("labelSelector", naming.selector_of(staged.database for staged in order.databases)),)
+        daemonsets = self._sessions.items(cluster, _DAEMON_SETS, ours)
+        pods = self._sessions.items(cluster, _PODS, ours)
         table = self._sessions.read(cluster, Ask(path="/api/v1/nodes", headers=_AS_TABLE))
         nodes = looking.nodes_in(table)
         memory.forget_all_but(looking.uid_of(pod) for pod in pods)

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Iterable
 from datetime import datetime
 
 from shared.domain.model import Cluster, Database
@@ -41,6 +42,15 @@ def label_value(database: Database) -> str:
     if re.fullmatch(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?", database.name):
         return database.name
     return _safe(database.name, plain=False)
+
+
+def selector_of(databases: Iterable[Database]) -> str:
+    """The label selector of what warms these databases, and none of a cluster's others.
+
+    >>> selector_of([Database(name="nt", folder="nt"), Database(name="core_nt", folder="core_nt")])
+    'app=db-warmup,db in (core_nt,nt)'
+    """
+    return f"{SELECTOR},{DATABASE_LABEL} in ({','.join(sorted(set(map(label_value, databases))))})"
 
 
 def claim_name(cluster: Cluster, database: Database) -> str:

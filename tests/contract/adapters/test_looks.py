@@ -5,10 +5,15 @@ from datetime import timedelta
 
 import pytest
 from testkit.cluster import Cluster as LaptopCluster
-from testkit.plays import Play, all_running, causes, states
+from testkit.plays import CLUSTER, Play, all_ready, all_running, causes, states
 
+from shared.adapters.kubernetes_clusters import KubernetesClusters
+from shared.adapters.kubernetes_session import KubernetesSessions
+from shared.domain import naming
 from shared.domain.causes import Kind
 from shared.domain.observing import NodeStanding
+
+PODS = "/api/v1/namespaces/default/pods"
 
 pytestmark = pytest.mark.usefixtures("laptop_cluster")
 
@@ -20,6 +25,21 @@ def test_busy_nodes_show_their_figures_and_one_line(play: Play) -> None:
     assert [state.report.bytes_done for state in states(seen) if state.report] == [40, 40, 40]
     assert {state.standing for state in states(seen)} == {NodeStanding.ACTIVE}
     assert [log.lines for log in seen.logs] == [("copying https://a/b?sig=***",)]
+
+
+def test_what_is_listed_for_a_run_is_its_own_databases_alone(
+    play: Play, clusters: KubernetesClusters, sessions: KubernetesSessions
+) -> None:
+    other = Play(clusters=clusters, name="Other.DB")
+    for each in (play, other):
+        each.begin("succeeds")
+        each.until(all_ready)
+
+    for asked in ((play,), (other,), (play, other)):
+        selector = naming.selector_of(each.database for each in asked)
+        found = sessions.items(CLUSTER, PODS, (("labelSelector", selector),))
+        assert {pod["metadata"]["labels"]["db"] for pod in found} == {each.name for each in asked}
+    clusters.remove(CLUSTER, other.database, None)
 
 
 def test_a_failing_agent_is_named_with_its_log_and_its_remedy(play: Play) -> None:
