@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from shared.adapters.azure_clients import AzureClients
 from shared.adapters.errors import Fault, RefusedError, calling
+from shared.adapters.found_accounts import FoundAccounts
 from shared.adapters.network_refusals import forbidden, may_not_change, may_not_read
 from shared.domain.leases import NetworkState
 from shared.domain.model import AccessMode, AccessTerms, Account
@@ -33,6 +34,7 @@ class AzureStorageAccounts:
         """Keep what says how an account is opened."""
         self._clients = clients
         self._access = access
+        self._found = FoundAccounts()
 
     @property
     def terms(self) -> AccessTerms:
@@ -40,24 +42,28 @@ class AzureStorageAccounts:
         return AccessTerms(mode=self._access.mode, subnet_id=self._access.subnet_id)
 
     def find(self, query: AccountQuery) -> Account | Refusal:
-        """Ask for it in its group where that is known, else look through the subscription."""
+        """Ask for it in its group where that is known, else look through the subscription, now and then."""
         search = self._in_group if query.resource_group else self._in_subscription
         try:
             with calling(f"looking for storage account {query.name!r}", _not_found(query)):
-                found = search(query)
+                account = search(query)
         except RefusedError as refused:
             return refused.refusal
-        if found is None:
+        if account is None:
             return _absent(query)
-        return _account(found) if found.primary_endpoints.blob else _without_blobs(query)
+        return account if account.blob_endpoint else _without_blobs(query)
 
     def network(self, account: Account) -> NetworkState:
         """Read the switch and the rules, to be kept as they are."""
         place = _place(account)
-        with calling(f"reading the network of {account.name!r}", may_not_read(account)):
-            found = self._clients.storage(place["subscription"]).storage_accounts.get_properties(
-                place["group"], place["name"]
-            )
+        try:
+            with calling(f"reading the network of {account.name!r}", may_not_read(account)):
+                found = self._clients.storage(place["subscription"]).storage_accounts.get_properties(
+                    place["group"], place["name"]
+                )
+        except RefusedError:
+            self._found.forget(account)
+            raise
         return _state(found)
 
     def must_open(self, found: NetworkState) -> bool:
@@ -87,14 +93,16 @@ class AzureStorageAccounts:
                 raise
             _logger.warning("account is gone: account=%s id=%s", account.name, account.resource_id)
 
-    def _in_group(self, query: AccountQuery) -> Any:
-        return self._clients.storage(query.subscription_id).storage_accounts.get_properties(
-            cast("str", query.resource_group), query.name
-        )
+    def _in_group(self, query: AccountQuery) -> Account:
+        accounts = self._clients.storage(query.subscription_id).storage_accounts
+        return _account(accounts.get_properties(cast("str", query.resource_group), query.name))
 
-    def _in_subscription(self, query: AccountQuery) -> Any:
-        accounts = self._clients.storage(query.subscription_id).storage_accounts.list()
-        return next((found for found in accounts if found.name == query.name), None)
+    def _in_subscription(self, query: AccountQuery) -> Account | None:
+        def look() -> Account | None:
+            accounts = self._clients.storage(query.subscription_id).storage_accounts.list()
+            return next((_account(found) for found in accounts if found.name == query.name), None)
+
+        return self._found.get((query.subscription_id, query.name), look)
 
     def _opened(self, found: NetworkState) -> NetworkState | None:
         """What the account must be like for the nodes to get in; None where nothing is to be done."""
@@ -150,10 +158,12 @@ def _state(found: Any) -> NetworkState:
 
 
 def _account(found: Any) -> Account:
+    """As ARM describes it; without an endpoint where the account holds no blobs."""
+    blobs = found.primary_endpoints.blob
     return Account(
         resource_id=str(found.id),
         name=str(found.name),
-        blob_endpoint=str(found.primary_endpoints.blob).rstrip("/") + "/",
+        blob_endpoint=str(blobs).rstrip("/") + "/" if blobs else "",
     )
 
 

@@ -2,10 +2,11 @@
 
 import json
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-from testkit.azure import APP, DATA_ACCOUNT, SUBSCRIPTION, LaptopAzure, account_id
+from testkit.azure import APP, DATA_ACCOUNT, SUBSCRIPTION, LaptopAzure, account_id, eventually
 
 from shared.adapters.azure_clients import AzureClients
 from shared.adapters.azure_storage import AzureStorageAccounts
@@ -35,6 +36,40 @@ def test_an_account_is_found_by_its_name_alone(azure: LaptopAzure, accounts: Azu
         blob_endpoint=f"{azure.blob}/{DATA_ACCOUNT}/",
     )
     assert accounts.find(replace(QUERY, resource_group="RG-Storage")) == account
+
+
+def lists(azure: LaptopAzure) -> int:
+    return sum(
+        line["path"].endswith("/providers/Microsoft.Storage/storageAccounts") for line in azure.log("arm")
+    )
+
+
+def test_a_subscription_is_listed_once_for_all_who_ask_for_an_account(
+    azure: LaptopAzure, accounts: AzureStorageAccounts
+) -> None:
+    already = lists(azure)
+    with ThreadPoolExecutor(8) as crowd:
+        found = set(crowd.map(accounts.find, [QUERY] * 8))
+    absent = [accounts.find(replace(QUERY, name="nobodys")) for _ in range(3)]
+
+    assert [account.name for account in found if isinstance(account, Account)] == [DATA_ACCOUNT]
+    assert all(isinstance(refusal, Refusal) for refusal in absent)
+    assert eventually(lambda: lists(azure) >= already + 2)
+    assert lists(azure) == already + 2
+
+
+def test_an_account_that_has_moved_is_looked_for_again(
+    azure: LaptopAzure, accounts: AzureStorageAccounts
+) -> None:
+    account = accounts.find(QUERY)
+    assert isinstance(account, Account)
+    already = lists(azure)
+    azure.fault(area="arm", kind="status", status=404, code="ResourceNotFound", method="GET", count=1)
+    with pytest.raises(FinalError, match="no more"):
+        accounts.network(account)
+
+    assert accounts.find(QUERY) == account
+    assert eventually(lambda: lists(azure) == already + 1)
 
 
 @pytest.mark.parametrize("group", [None, "rg-storage", "rg-of-nobody"])
