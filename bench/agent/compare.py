@@ -2,24 +2,34 @@
 
     PYTHONPATH=.:tests python -m bench.agent.compare --megabytes 2000 --rounds 5 WORKDIR
 
-Each source is a file server that is fast enough not to be the bound, without TLS and with it, or Azurite. The
-source's own limit is what parallel curl reads to /dev/null, the disk's what dd writes; the retired way is a
-download beside the target and a copy into it. Every way ends with `sync`, so that nobody wins by leaving
-bytes in memory. Figures are ratios within a round: median (least to most).
+Each source is a file server that is fast enough not to be the bound, without TLS (by sendfile) and with it,
+or Azurite. The source's own limit is what curl reads to /dev/null over as many connections as the agent has,
+the disk's what dd writes; the retired way is a download beside the target and a copy into it. Every way
+brings the same bytes to three folders at once and ends with `sync`, so that nobody wins by leaving bytes in memory.
+Figures are ratios within a round: median (least to most).
+
+Source and nodes share this machine's cores. What these allow at best is told beside: a byte is served,
+received (and decrypted), digested and written, and each of that is measured in the same round: serving and
+receiving as the time of server and curl, writing as that of dd, digesting by itself.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import shutil
+import signal
 import statistics
 import subprocess
+import sys
+import time
 import urllib.request
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent.blobs import CHUNK_BYTES
 from bench.agent.measuring import Usage, measured
 from bench.agent.sources import Source, azurite_source, file_source, make_database
 from bench.agent.ways import WAYS, agent
@@ -32,6 +42,8 @@ MEBIBYTE = 1024 * 1024
 FAULTS = 0.1
 SMALL_FILES = 1000
 LOOKS = 5
+# Enough for a tenth of a second.
+DIGESTED_BYTES = 256 * MEBIBYTE
 
 Rounds = dict[str, list[Usage]]
 
@@ -46,14 +58,18 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--azurite", action="store_true", help="also from Azurite, which is slow")
     options = parser.parse_args()
+    # An orderly exit takes all that was started along, and removes what was written.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     folder, target = options.workdir / "source", options.workdir / "nodes"
     make_database(folder, megabytes=options.megabytes)
     try:
         for tls in (False, True):
             with file_source(options.workdir, folder, tls=tls) as source:
-                _tell(source, _take_turns(source, target, list(WAYS), options.rounds))
+                _tell(source, _take_turns(source, target, ["agent", "azcopy", "curl", "dd"], options.rounds))
             with file_source(options.workdir, folder, tls=tls, faults=FAULTS) as source:
                 _tell_faults(source, target)
+        with file_source(options.workdir, folder) as source:
+            _tell_retired(source, target)
         if options.azurite:
             with azurite_source(options.workdir, folder) as source:
                 _tell(source, _take_turns(source, target, ["agent", "azcopy", "curl", "dd"], options.rounds))
@@ -72,7 +88,8 @@ def _take_turns(source: Source, target: Path, ways: Sequence[str], rounds: int) 
     found: Rounds = defaultdict(list)
     for _ in range(rounds):
         for way in ways:
-            found[way].append(measured([WAYS[way](source, node) for node in _nodes(target)]))
+            programs = [WAYS[way](source, node) for node in _nodes(target)]
+            found[way].append(measured(programs, source.server))
             shutil.rmtree(target)
     return found
 
@@ -87,14 +104,53 @@ def _tell(source: Source, found: Rounds) -> None:
     own = rates["agent"]
     _line("speed ÷ azcopy (≥ 1.2)", _ratios(own, rates["azcopy"]))
     _line("speed ÷ min(disk, source) (≥ 0.9)", _ratios(own, limits))
-    for way in ("agent", "retired"):
-        if way in found:
-            _line(f"{way}: written ÷ database", [usage.written_bytes / size for usage in found[way]])
-            _line(f"{way}: peak space ÷ database", [usage.peak_space_bytes / size for usage in found[way]])
+    _tell_room("agent", found["agent"], size, limit=" (≤ 1.02)")
     _line(
         "peak memory of one agent, MiB (≤ 512)",
         [usage.peak_memory_bytes / MEBIBYTE for usage in found["agent"]],
     )
+    if source.server:
+        _tell_cores(found, size / 1e9)
+
+
+def _tell_room(way: str, usages: Sequence[Usage], size: int, limit: str = "") -> None:
+    _line(f"{way}: written ÷ database{limit}", [usage.written_bytes / size for usage in usages])
+    _line(f"{way}: peak space ÷ database{limit}", [usage.peak_space_bytes / size for usage in usages])
+
+
+def _tell_cores(found: Rounds, gigabytes: float) -> None:
+    """What the cores allow at best, in the same rounds; and what each way asks of them."""
+    cores, digesting = len(os.sched_getaffinity(0)), _digesting_seconds()
+    for way, usages in found.items():
+        _line(f"{way}: CPU seconds per GB", [usage.cpu_seconds / gigabytes for usage in usages])
+    serving = [usage.server_cpu_seconds / gigabytes for usage in found["curl"]]
+    _line("serving: CPU seconds per GB", serving)
+    _line("digesting: CPU seconds per GB", [digesting])
+    moving = [
+        (reading.cpu_seconds + writing.cpu_seconds) / gigabytes
+        for reading, writing in zip(found["curl"], found["dd"], strict=True)
+    ]
+    bounds = [cores / (serve + move + digesting) for serve, move in zip(serving, moving, strict=True)]
+    _line(f"bound by {cores} cores, MB/s", [bound * 1e3 for bound in bounds])
+    rates = [gigabytes / usage.seconds for usage in found["agent"]]
+    _line("speed ÷ bound by cores", _ratios(rates, bounds))
+
+
+def _digesting_seconds() -> float:
+    """Per GB, on one core."""
+    chunk, began = bytes(CHUNK_BYTES), time.process_time()
+    digest = hashlib.sha256()
+    for _ in range(DIGESTED_BYTES // CHUNK_BYTES):
+        digest.update(chunk)
+    return (time.process_time() - began) / (DIGESTED_BYTES / 1e9)
+
+
+def _tell_retired(source: Source, target: Path) -> None:
+    """Once: what it writes is no matter of chance."""
+    print("\nthe retired way")
+    usage = measured([WAYS["retired"](source, node) for node in _nodes(target)])
+    shutil.rmtree(target)
+    _tell_room("retired", [usage], NODES * source.total_bytes)
 
 
 def _tell_faults(source: Source, target: Path) -> None:

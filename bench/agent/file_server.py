@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from agent.crew import die_with
+
 if TYPE_CHECKING:
     from multiprocessing.sharedctypes import Synchronized
 
@@ -137,6 +139,11 @@ class Server(ThreadingHTTPServer):
         """A client that goes away is its own business."""
 
 
+def _serve_with(server: Server, first: int) -> None:
+    die_with(first)
+    server.serve_forever()
+
+
 def main() -> None:
     """Serve a folder and print the port."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -157,7 +164,10 @@ def main() -> None:
         context.load_cert_chain(options.certificate, options.key)
         server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     print(server.server_port, flush=True)
-    multiprocessing.get_context("fork").Process(target=server.serve_forever, daemon=True).start()
+    second = multiprocessing.get_context("fork").Process(
+        target=_serve_with, args=(server, os.getpid()), daemon=True
+    )
+    second.start()
     # An orderly exit takes the other process along.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     server.serve_forever()

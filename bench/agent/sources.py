@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import ssl
@@ -10,12 +11,14 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from testkit.azurite import azurite, certificate_for_loopback, token
 from testkit.blob_server import CONTAINER, blob_server
 
+from agent.crew import die_with
 from bench.agent.file_server import ETAG
 
 if TYPE_CHECKING:
@@ -35,6 +38,8 @@ class Source:
     manifest: Path
     endpoint: str
     environment: dict[str, str]
+    server: int | None = None
+    """Its process, whose time is taken from the same cores."""
     curl_options: tuple[str, ...] = ()
     azcopy_query: str = ""
     """A signature, where there is no identity that azcopy could use."""
@@ -79,7 +84,13 @@ def file_source(workdir: Path, folder: Path, *, tls: bool = False, faults: float
     certificate, key = certificate_for_loopback(workdir)
     secure = ["--certificate", str(certificate), "--key", str(key)] if tls else []
     command = [sys.executable, "-m", "bench.agent.file_server", str(folder), "--faults", str(faults), *secure]
-    with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command,
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=partial(die_with, os.getpid()),  # noqa: PLW1509 - no thread of ours holds a lock
+    ) as process:
         assert process.stdout
         origin = f"{'https' if tls else 'http'}://127.0.0.1:{process.stdout.readline().strip()}"
         trust = {"SSL_CERT_FILE": str(certificate)} if tls else {}
@@ -90,6 +101,7 @@ def file_source(workdir: Path, folder: Path, *, tls: bool = False, faults: float
                 manifest=_manifest(workdir, [_entry(path) for path in sorted(folder.iterdir())]),
                 endpoint=f"{origin}/account/",
                 environment={"IDENTITY_ENDPOINT": f"{origin}/msi", **trust},
+                server=process.pid,
                 curl_options=("--cacert", str(certificate)) if tls else (),
                 azcopy_query="?sv=2021-12-02&sr=c&sp=rl&sig=c2ln",
             )

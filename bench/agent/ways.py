@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from testkit.blob_server import CONTAINER, IDENTITY_HEADER
 
+from agent.crew import crew_size
+from agent.ranged import MOST_CONNECTIONS
 from bench.agent.measuring import Program
 
 if TYPE_CHECKING:
@@ -18,7 +20,8 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).parents[2]
 AZCOPY = REPOSITORY / "local/npm/node_modules/@azure-tools/azcopy-linux/dist/bin/azcopy_linux_amd64"
-CONNECTIONS = 8
+# As many as the agent has on this machine.
+CONNECTIONS = crew_size(MOST_CONNECTIONS).workers
 PATH = "/usr/bin:/bin"
 
 
