@@ -87,7 +87,8 @@ class Ledger:
         head = _head(file)
         if os.pread(self._descriptor, HEAD_BYTES, 0) != head:
             os.ftruncate(self._descriptor, 0)
-            os.ftruncate(self._descriptor, HEAD_BYTES + RECORD.size * len(blocks_of(file)))
+            # Taken at once: a mark that finds no room would lose what it speaks of.
+            os.posix_fallocate(self._descriptor, 0, HEAD_BYTES + RECORD.size * len(blocks_of(file)))
             os.pwrite(self._descriptor, head, 0)
 
     def __enter__(self) -> Ledger:  # noqa: PYI034 - typing.Self is of Python 3.11

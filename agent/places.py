@@ -47,6 +47,11 @@ class Places:
         """What of each staged file has landed."""
         return self.private / "ledgers"
 
+    @property
+    def reserve(self) -> Path:
+        """Room that is kept for the notes at the end."""
+        return self.private / "reserve"
+
     def published(self, name: str) -> Path:
         """Where BLAST finds the file."""
         return self.directory / name
@@ -82,12 +87,21 @@ class Places:
 
 def write_atomically(path: Path, text: str) -> None:
     """Replace a file so that a reader, or a power cut, finds the old text or the new one."""
-    beside = path.with_name(path.name + ".new")
-    with beside.open("w", encoding="utf-8") as stream:
+    write_beside(path, text)
+    beside(path).replace(path)
+
+
+def write_beside(path: Path, text: str) -> None:
+    """Write, onto the disk, what is to replace `path`."""
+    with beside(path).open("w", encoding="utf-8") as stream:
         stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())
-    beside.replace(path)
+
+
+def beside(path: Path) -> Path:
+    """Where the successor of `path` is written."""
+    return path.with_name(path.name + ".new")
 
 
 def sync_folder(folder: Path) -> None:

@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING
 
 from .locking import locked
 from .places import PRIVATE, Places, sync_folder
-from .records import Marker, Record, keep_receipts, read_marker, read_receipts, write_marker
+from .records import (
+    Marker,
+    Record,
+    commit_marker,
+    forget_receipts,
+    keep_receipts,
+    prepare_marker,
+    read_marker,
+    read_receipts,
+)
 from .space import give_back
 from .surveying import stat_of
 
@@ -37,6 +46,7 @@ def publish(manifest: Manifest, places: Places, marker: Marker) -> None:
     own = [file.name for file in manifest.files if not file.shared]
     obsolete = _obsolete(places, {file.name for file in manifest.files})
     staged = [name for name in own if stat_of(places.staged(name))]
+    prepare_marker(places.private, marker)
     with _undisturbed():
         # One file that is put back alone is replaced by one rename: there is no moment in between.
         if len(staged) > 1 or obsolete:
@@ -47,8 +57,8 @@ def publish(manifest: Manifest, places: Places, marker: Marker) -> None:
             if stat_of(places.staged(name)):
                 places.staged(name).replace(places.published(name))
         sync_folder(places.directory)
-        write_marker(places.private, marker)
-    keep_receipts(places.private, ())
+        commit_marker(places.private)
+    forget_receipts(places.private)
     places.forget_starts()
     give_back(places)
 

@@ -11,7 +11,7 @@ import os
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
-from .places import write_atomically
+from .places import beside, write_atomically, write_beside
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -86,9 +86,20 @@ def read_marker(private: Path) -> Marker | None:
 
 def write_marker(private: Path, marker: Marker) -> None:
     """Replace the marker."""
+    prepare_marker(private, marker)
+    commit_marker(private)
+
+
+def prepare_marker(private: Path, marker: Marker) -> None:
+    """Put the next marker beside this one: what may fail for want of room, before anything is published."""
     document = {"schema": SCHEMA, **asdict(marker)}
     document["files"] = document.pop("records")
-    write_atomically(_marker(private), json.dumps(document))
+    write_beside(_marker(private), json.dumps(document))
+
+
+def commit_marker(private: Path) -> None:
+    """Let the prepared marker be the marker."""
+    beside(_marker(private)).replace(_marker(private))
 
 
 def read_receipts(folder: Path) -> tuple[Record, ...]:
@@ -107,6 +118,11 @@ def add_receipts(folder: Path, records: Iterable[Record]) -> None:
         stream.write(lines)
         stream.flush()
         os.fsync(stream.fileno())
+
+
+def forget_receipts(folder: Path) -> None:
+    """The marker knows it all; takes no room."""
+    _receipts(folder).unlink(missing_ok=True)
 
 
 def keep_receipts(folder: Path, records: Iterable[Record]) -> None:

@@ -59,8 +59,18 @@ def allocate(file: File, places: Places) -> None:
         os.close(descriptor)
 
 
+def reserve_for_notes(places: Places) -> None:
+    """Take the room that the end needs: copying for an hour must not be lost for want of a receipt."""
+    descriptor = os.open(places.reserve, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        os.posix_fallocate(descriptor, 0, BOOKKEEPING_BYTES)
+    finally:
+        os.close(descriptor)
+
+
 def give_back(places: Places, keep: frozenset[str] = frozenset()) -> None:
-    """Remove what is staged, but for `keep`, and how far it was."""
+    """Remove what is staged, but for `keep`, how far it was, and what was reserved."""
+    places.reserve.unlink(missing_ok=True)
     for folder in (places.staging, places.ledgers):
         for entry in folder.iterdir() if folder.is_dir() else ():
             if entry.name not in keep:
@@ -68,22 +78,20 @@ def give_back(places: Places, keep: frozenset[str] = frozenset()) -> None:
 
 
 @contextmanager
-def giving_back(places: Places) -> Iterator[None]:
-    """Leave nothing staged when the disk turns out to be full.
+def giving_back(files: Iterable[File], places: Places) -> Iterator[None]:
+    """Leave nothing staged when the disk turns out to be full on the way to `files`.
 
     Raises:
-        DiskFull: instead of any error that says so.
+        DiskFull: instead of any error that says so; with the exact shortage, if there still is one.
     """
     try:
         yield
-    except DiskFull:
-        give_back(places)
-        raise
-    except OSError as error:
-        full = disk_full(error, "what the agent notes down")
+    except (DiskFull, OSError) as error:
+        full = error if isinstance(error, DiskFull) else disk_full(error, "what the agent notes down")
         if full is None:
             raise
         give_back(places)
+        check_room(files, places)
         raise full from error
 
 

@@ -18,7 +18,7 @@ from .probing import probe
 from .publishing import owned_by_others, publish
 from .records import Marker, Record, add_receipts, read_marker, record_of
 from .reporting import log
-from .space import check_room, give_back, giving_back
+from .space import check_room, give_back, giving_back, reserve_for_notes
 from .surveying import Survey, remembered, survey
 from .verifying import (
     Question,
@@ -52,7 +52,8 @@ def warm(look: Look) -> str:
         look.places.prepare()
         _refuse_foreign_files(look)
         before = _settle_doubts(look, survey(look.manifest, look.places))
-        digest = _make_whole(look, before)
+        with giving_back(before.missing, look.places):
+            digest = _make_whole(look, before)
     if not before.missing:
         paths = [look.places.published(file.name) for file in look.manifest.files]
         look.reporter.cached(bring_into_memory(paths, look.manifest.total_bytes))
@@ -106,11 +107,12 @@ def _fetch_and_verify(look: Look, found: Survey) -> None:
     give_back(look.places, keep=frozenset(keep))
     for _ in range(ATTEMPTS):
         log(f"fetching {len(missing)} of {len(look.manifest.files)} files")
-        with giving_back(look.places):
-            check_room(missing, look.places)
-            _fetch(look, missing)
-            look.reporter.enter("verifying")
-            missing = verify_staged(missing, look.places, look.reporter.progress)
+        check_room(missing, look.places)
+        reserve_for_notes(look.places)
+        _fetch(look, missing)
+        look.places.reserve.unlink()
+        look.reporter.enter("verifying")
+        missing = verify_staged(missing, look.places, look.reporter.progress)
         if not missing:
             return
         drop_staged(missing, look.places)

@@ -5,8 +5,8 @@
 Each source is a file server that is fast enough not to be the bound, without TLS (by sendfile) and with it,
 or Azurite. The source's own limit is what curl reads to /dev/null over as many connections as the agent has,
 the disk's what dd writes; the retired way is a download beside the target and a copy into it. Every way
-brings the same bytes to three folders at once and ends with `sync`, so that nobody wins by leaving bytes in memory.
-Figures are ratios within a round: median (least to most).
+brings the same bytes to three folders at once and ends with `sync`, so that nobody wins by leaving bytes in
+memory. Figures are ratios within a round: median (least to most).
 
 Source and nodes share this machine's cores. What these allow at best is told beside: a byte is served,
 received (and decrypted), digested and written, and each of that is measured in the same round: serving and

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import subprocess
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
+from testkit.blob_server import Fault, at_first
 from testkit.sample_database import contents
-from testkit.warm_node import kill, wait_until
+from testkit.warm_node import Outcome, kill, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,6 +24,8 @@ if TYPE_CHECKING:
 
 MIB = 1024 * 1024
 DATABASE_MIB = 18
+# About when a look is over.
+LATEST_FILLING_SECONDS = 2.5
 
 
 @pytest.fixture
@@ -49,8 +55,7 @@ def test_a_disk_that_is_too_small_is_refused_before_byte_one_with_the_exact_shor
 
     assert (outcome.exit_code, outcome.error["kind"]) == (11, "disk_full")
     assert server.served_bytes == 0
-    numbers = re.findall(r"\d+", outcome.error["message"].replace(str(node.blast), ""))
-    needed, free, short = map(int, numbers)
+    needed, free, short = shortage(outcome, node)
     assert needed - free == short
     assert needed == pytest.approx(sum(map(len, contents(server, "core_nt").values())), abs=1.1 * MIB)
     assert not list((node.private("core_nt") / "staging").iterdir())
@@ -95,6 +100,49 @@ def test_room_that_is_taken_away_midway_hurts_nobody_because_it_was_reserved(
 
     assert process.returncode == 0
     assert node.files().items() >= contents(server, "core_nt").items()
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_disk_that_fills_up_at_any_moment_leaves_nothing_and_is_enough_again_when_room_is_made(
+    node: WarmNode, server: BlobServer, mount: Callable[[int], None], seed: int
+) -> None:
+    chance = random.Random(seed)  # noqa: S311 - the same moments every time
+    mount(DATABASE_MIB + chance.randint(2, 9))
+    manifest = server.manifest("core_nt")
+    # A moment between the judgement and the first byte, in which others may take the room.
+    server.judge = at_first(1, Fault(kind="status", status=403, code="AuthorizationFailure"))
+    server.bytes_per_second = 9e6
+    process = node.start(manifest)
+    time.sleep(chance.uniform(0.1, LATEST_FILLING_SECONDS))
+
+    fill(node.blast / "greedy")
+    output, _ = process.communicate()
+
+    outcome = Outcome(exit_code=process.returncode, output=output)
+    if outcome.exit_code:
+        assert (outcome.exit_code, outcome.error["kind"]) == (11, "disk_full")
+        assert set(node.files()) == {"greedy"}
+        assert not list((node.private("core_nt") / "staging").iterdir())
+        needed, free, short = shortage(outcome, node)
+        assert needed - free == short
+        assert free == pytest.approx(free_bytes(node.blast), abs=64 * 1024)
+    (node.blast / "greedy").unlink()
+    assert node.look(manifest).exit_code == 0
+    assert node.files() == contents(server, "core_nt")
+
+
+def fill(file: Path) -> None:
+    """Take all the room there is."""
+    with suppress(OSError), file.open("wb", buffering=0) as stream:
+        while stream.write(b"\1" * 65536):
+            pass
+
+
+def shortage(outcome: Outcome, node: WarmNode) -> list[int]:
+    """What is needed, what is free, and what is short, as the message says it."""
+    return [
+        int(number) for number in re.findall(r"\d+", outcome.error["message"].replace(str(node.blast), ""))
+    ]
 
 
 def test_releasing_gives_back_what_a_half_done_look_had_taken(
