@@ -104,13 +104,14 @@ def _prepare(settings: Settings, manifest: Manifest) -> Look:
         credentials=credentials_for(settings.identity),
         run_id=settings.run_id,
     )
+    engine = _engine(settings, account, places)
     return Look(
         manifest=manifest,
         places=places,
         settings=settings,
         account=account,
-        engine=_engine(settings, account, places),
-        reporter=Reporter(_subject(settings, manifest), settings.termination_log),
+        engine=engine,
+        reporter=Reporter(_subject(settings, manifest, engine), settings.termination_log),
     )
 
 
@@ -120,14 +121,14 @@ def _engine(settings: Settings, account: Account, places: Places) -> Engine:
     return Ranged(account, places, settings.ceiling_bytes_per_second)
 
 
-def _subject(settings: Settings, manifest: Manifest) -> Subject:
+def _subject(settings: Settings, manifest: Manifest, engine: Engine) -> Subject:
     return Subject(
         run_id=settings.run_id,
         database=manifest.database,
         node=settings.node,
         generation=manifest.generation,
         mode=settings.mode,
-        engine=settings.engine,
+        engine=engine.name,
         files_total=len(manifest.files),
         bytes_total=manifest.total_bytes,
     )

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import time
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from .blobs import Account, BlobReader
+from .crew import cores
 from .errors import BadManifest, DiskFull, Internal, Network, quoted
-from .programs import running, version_of
-from .reporting import log
+from .programs import environment_of, running, version_of
 from .surveying import stat_of
 from .tally import Counts
 
@@ -33,6 +32,12 @@ WATCH_SECONDS = 0.2
 BUFFER_GB = "0.25"
 # Ten nodes of unlimited connections each have saturated accounts and disks.
 CONNECTIONS = "64"
+MEMORY = "400MiB"
+# What it needs to get its own token, and to trust the account.
+IDENTITY = (
+    *("IDENTITY_ENDPOINT", "IDENTITY_HEADER", "AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_AUTHORITY_HOST"),
+    *("AZURE_FEDERATED_TOKEN_FILE", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "NO_PROXY"),
+)
 PATTERN_CHARACTERS = frozenset("*?;")
 LAST_WORDS_BYTES = 4096
 
@@ -47,12 +52,17 @@ class Azcopy:
         self._transferred = 0
         self._output = places.private / "azcopy.log"
 
+    @property
+    def name(self) -> str:
+        """With its version: it is whatever the image has."""
+        program = shutil.which("azcopy")
+        return version_of(program) if program else "azcopy"
+
     def copy(self, files: Sequence[File], watch: Callable[[Counts], None]) -> None:
         """Fetch what is not yet whole in staging; safe to repeat, file by file."""
         program = shutil.which("azcopy")
         if program is None:
             raise Internal("azcopy is not installed here", "use the engine ranged")
-        log(version_of(program))
         folders: dict[str, list[str]] = defaultdict(list)
         for file in files:
             if not self._is_whole(file):
@@ -123,13 +133,14 @@ class Azcopy:
     def _environment(self) -> dict[str, str]:
         identity = self._settings.identity
         return {
-            **os.environ,
+            **environment_of(*IDENTITY),
             "AZCOPY_AUTO_LOGIN_TYPE": "WORKLOAD" if identity.is_federated else "MSI",
             "AZCOPY_BUFFER_GB": BUFFER_GB,
             "AZCOPY_CONCURRENCY_VALUE": CONNECTIONS,
             "AZCOPY_JOB_PLAN_LOCATION": str(self._places.private / "azcopy"),
             "AZCOPY_LOG_LOCATION": str(self._places.private / "azcopy"),
-            "GOMAXPROCS": str(len(os.sched_getaffinity(0))),
+            "GOMAXPROCS": str(cores()),
+            "GOMEMLIMIT": MEMORY,
             **({"AZCOPY_MSI_CLIENT_ID": identity.client_id} if identity.client_id else {}),
         }
 

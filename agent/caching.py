@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import quoted
+from .programs import ask
 from .reporting import log
 
 if TYPE_CHECKING:
@@ -73,5 +74,6 @@ def _resident_bytes(program: str, files: Sequence[Path]) -> int:
 
 
 def _run(*command: str) -> str:
-    answer = subprocess.run(command, capture_output=True, timeout=TIMEOUT_SECONDS, check=True)
-    return answer.stdout.decode("utf-8", "replace")
+    answer = ask([*command], TIMEOUT_SECONDS)
+    answer.check_returncode()
+    return answer.stdout

@@ -16,6 +16,7 @@ import time
 import traceback
 from dataclasses import dataclass
 from multiprocessing.connection import wait
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .errors import AgentError, Internal
@@ -33,6 +34,8 @@ WATCH_SECONDS = 0.2
 # A graceful end must be over within the 2 s that SIGTERM leaves.
 FAREWELL_SECONDS = 1.0
 PR_SET_PDEATHSIG = 1
+# Microseconds of CPU per period, or "max".
+CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,9 +76,19 @@ class Shift:
         self.check()
 
 
+def cores(quota: Path = CPU_QUOTA) -> int:
+    """What this container may use: affinity knows no limit in CPUs, which throttles whoever ignores it."""
+    present = len(os.sched_getaffinity(0))
+    try:
+        limit, period = quota.read_text(encoding="ascii").split()
+        return max(1, min(present, -(-int(limit) // int(period))))
+    except (OSError, ValueError):
+        return present
+
+
 def crew_size(most_workers: int) -> Size:
     """As many processes as this container has cores, within limits."""
-    processes = min(len(os.sched_getaffinity(0)), MOST_PROCESSES, most_workers)
+    processes = min(cores(), MOST_PROCESSES, most_workers)
     return Size(processes=processes, threads=max(1, min(THREADS_PER_PROCESS, most_workers // processes)))
 
 

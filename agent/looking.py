@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 class Engine(Protocol):
     """Brings bytes from the account into staging."""
 
+    @property
+    def name(self) -> str:
+        """What reports call it."""
+
     def copy(self, files: Sequence[File], watch: Callable[[Counts], None]) -> None:
         """Fetch `files` to where they are staged; call `watch` several times a second.
 

@@ -11,6 +11,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from .errors import Damaged, quoted
+from .programs import ask
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +44,7 @@ def probe(manifest: Manifest, places: Places, log: Callable[[str], None]) -> Non
         manifest.molecule,
     ]
     try:
-        answer = subprocess.run(command, capture_output=True, timeout=TIMEOUT_SECONDS, check=False, text=True)
+        answer = ask(command, TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired:
         log(f"blastdbcmd -info did not answer within {TIMEOUT_SECONDS} s")
         return

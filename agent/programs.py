@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .crew import die_with
@@ -13,18 +14,45 @@ from .errors import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 VERSION_TIMEOUT_SECONDS = 10
+# What any program needs; the agent's own environment may hold more than is theirs to know.
+PLAIN = ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "TMPDIR")
+# "azcopy version 10.32.4", and not whatever else a program may print.
+VERSION_CHARACTERS = 40
 # azcopy has been seen to spin for minutes when told to stop: SIGTERM, and soon after SIGKILL.
 FAREWELL_SECONDS = 1.0
 
 
+def environment_of(*names: str) -> dict[str, str]:
+    """What is needed of the agent's own environment, and `names` besides."""
+    return {name: os.environ[name] for name in (*PLAIN, *names) if name in os.environ}
+
+
 def version_of(program: str) -> str:
-    """What it says of itself."""
-    command = [program, "--version"]
-    answer = subprocess.run(command, capture_output=True, timeout=VERSION_TIMEOUT_SECONDS, check=False)
-    return quoted(answer.stdout.decode("utf-8", "replace"))
+    """What it says of itself, in its first words."""
+    said = ""
+    with suppress(OSError, subprocess.SubprocessError):
+        said = ask([program, "--version"], VERSION_TIMEOUT_SECONDS).stdout
+    return quoted(said)[:VERSION_CHARACTERS] or f"{Path(program).name} of unknown version"
+
+
+def ask(command: list[str], seconds: float) -> subprocess.CompletedProcess[str]:
+    """Run a program that answers soon, and hear what it says.
+
+    Raises:
+        OSError, subprocess.SubprocessError: it cannot be started, or does not end in time.
+    """
+    return subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=seconds,
+        check=False,
+        text=True,
+        errors="replace",
+        env=environment_of(),
+    )
 
 
 @contextmanager

@@ -44,6 +44,8 @@ MOST_FAILURES = 16
 class Ranged:
     """Fetches files by parallel ranged reads."""
 
+    name = "ranged"
+
     def __init__(self, account: Account, places: Places, ceiling_bytes_per_second: float | None) -> None:
         self._account = account
         self._places = places

@@ -77,7 +77,7 @@ def test_every_byte_arrives_and_a_second_look_fetches_none(
     assert node_of_account.files() == source
     assert first.last["bytes_fetched"] == manifest["bytes"]
     assert second.last["bytes_fetched"] == 0
-    assert first.last["engine"] == engine
+    assert first.last["engine"].startswith(engine)
 
 
 def test_both_engines_bring_the_same_digest(node_of_account: WarmNode, manifest: dict[str, Any]) -> None:
