@@ -321,7 +321,7 @@ def test_only_the_last_one_out_restores() -> None:
 
 def test_an_account_that_was_open_is_left_open() -> None:
     world = World(network_state=OPENED)
-    query = AccountQuery(subscription_id=SUBSCRIPTION, name="x", resource_group=None, run_id="run1")
+    query = AccountQuery(subscription_id=SUBSCRIPTION, name=ACCOUNT.name, resource_group=None, run_id="run1")
     world.ledger = join(Ledger(), owner("run1", NOON), found=OPENED)
 
     assert close_access(query, accounts=world, ledgers=world, clock=world.clock) is True
