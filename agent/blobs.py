@@ -259,6 +259,9 @@ def _check_range(file: File, wanted: Range, response: http.client.HTTPResponse) 
         raise Network(f"{file.blob}: asked for {span}, the server answered {quoted(given)!r}")
     if given != f"{span}{file.size}":
         raise Changed(f"{file.blob}: the blob's size is not {file.size} any more: {quoted(given)!r}")
+    if response.chunked:
+        # The body is read as it comes from the wire: frames within it would pass for bytes of the blob.
+        raise Network(f"{file.blob}: the answer comes in chunks, where a length was announced")
     if response.getheader("Content-Length") != str(wanted.length):
         raise Network(
             f"{file.blob}: {response.getheader('Content-Length')} bytes announced, {wanted.length} due"

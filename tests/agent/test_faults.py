@@ -18,6 +18,7 @@ VOLUME = "core_nt/core_nt.00.nsq"
         Fault(kind="ignore_range"),
         Fault(kind="wrong_range"),
         Fault(kind="long_header"),
+        Fault(kind="chunked"),
         Fault(kind="status", status=500),
         Fault(kind="status", status=503, code="ServerBusy", headers={"Retry-After": "0"}),
     ],

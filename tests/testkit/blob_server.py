@@ -54,7 +54,7 @@ class StoredBlob:
 class Fault:
     """How to answer instead of truthfully."""
 
-    kind: Literal["status", "reset", "hang", "short", "ignore_range", "wrong_range", "long_header"]
+    kind: Literal["status", "reset", "hang", "short", "ignore_range", "wrong_range", "long_header", "chunked"]
     status: int = 503
     code: str = ""
     headers: dict[str, str] = field(default_factory=dict)
@@ -342,11 +342,21 @@ class _Handler(BaseHTTPRequestHandler):
         if partial:
             first = start + 1 if kind == "wrong_range" else start
             self.send_header("Content-Range", f"bytes {first}-{end - 1}/{len(blob.content)}")
+        if kind == "chunked":
+            self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        if self.command == "GET":
+        if self.command == "GET" and kind == "chunked":
+            self._stream_in_chunks(request.blob, blob.content[start:end])
+        elif self.command == "GET":
             limit = fault.after_bytes if fault and fault.kind in {"short", "reset", "hang"} else end - start
             self._stream(request.blob, memoryview(blob.content)[start : min(end, start + limit)])
             self._end_badly(kind)
+
+    def _stream_in_chunks(self, name: str, content: bytes) -> None:
+        """Framed as chunks, whatever length was announced beside."""
+        self.wfile.write(b"%x\r\n" % len(content))
+        self._stream(name, memoryview(content))
+        self.wfile.write(b"\r\n0\r\n\r\n")
 
     def _end_badly(self, kind: str | None) -> None:
         if kind == "reset":
