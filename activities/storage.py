@@ -58,8 +58,9 @@ def close_access(query: AccountQuery, *, accounts: Accounts, ledgers: Ledgers, c
 
     The ledger says which account it is: one that cannot be found by its name any more may still be open.
     """
-    account = next((book.account for book in ledgers.all() if book.account.name == query.name), None)
-    if account is None:
+    kept = (book.account for book in ledgers.all() if book.account.name == query.name)
+    account = next(kept, None) or accounts.find(query)
+    if isinstance(account, Refusal):
         return False  # without a ledger nobody ever opened it
     with ledgers.held(account) as page:
         ledger = leases.leave(page.read(), {query.run_id}, clock())
