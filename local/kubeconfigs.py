@@ -46,24 +46,12 @@ class Facts:
 def read(path: str) -> str:
     """The kubeconfig in this file, with the content of the files that it names; raises ClusterError."""
     if not path:
-        raise ClusterError("CLUSTER=kubeconfig needs KUBECONFIG, the path of a kubeconfig with one context")
+        raise ClusterError("CLUSTER=kubeconfig needs KUBECONFIG, the path of a kubeconfig")
     if ":" in path:
         raise ClusterError(f"KUBECONFIG names several files ({path}); {_merged('the one of them')}")
     file = Path(path).expanduser()
     try:
-        document = yaml.safe_load(file.read_text())
-        contexts, clusters = (
-            document["contexts"],
-            {each["name"]: each["cluster"] for each in document["clusters"]},
-        )
-        users = {each["name"]: each["user"] for each in document.get("users") or []}
-        names = [each["name"] for each in contexts]
-        if len(names) != 1:
-            raise ClusterError(
-                f"KUBECONFIG has {len(names)} contexts ({', '.join(names)}); {_merged('NAME')}"
-            )
-        context = contexts[0]["context"]
-        cluster, user = clusters[context["cluster"]], users.get(context.get("user"), {}) or {}
+        cluster, user = _current(yaml.safe_load(file.read_text()))
     except OSError as unread:
         raise ClusterError(f"KUBECONFIG cannot be read: {unread.strerror}: {file}") from unread
     except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as odd:
@@ -109,6 +97,20 @@ def opened(kubeconfig: str) -> Any:
     loader = config.kube_config.KubeConfigLoader(yaml.safe_load(kubeconfig))
     loader.load_and_set(settings)
     return client.ApiClient(settings)
+
+
+def _current(document: Json) -> tuple[Json, Json]:
+    """Cluster and user of the context that kubectl would use."""
+    contexts = {each["name"]: each["context"] for each in document["contexts"]}
+    name = document.get("current-context") or (next(iter(contexts)) if len(contexts) == 1 else None)
+    if name not in contexts:
+        raise ClusterError(
+            f"KUBECONFIG has the contexts {', '.join(contexts)}, and none is current; {_merged('NAME')}"
+        )
+    clusters = {each["name"]: each["cluster"] for each in document["clusters"]}
+    users = {each["name"]: each["user"] for each in document.get("users") or []}
+    context = contexts[name]
+    return clusters[context["cluster"]], users.get(context.get("user"), {}) or {}
 
 
 def _merged(context: str) -> str:

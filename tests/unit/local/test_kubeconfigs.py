@@ -40,10 +40,24 @@ def test_files_that_it_names_are_put_into_it(tmp_path: Path) -> None:
     assert whole["users"][0]["user"] == {"token": "secret"}
 
 
+def test_of_several_contexts_the_current_one_is_used(tmp_path: Path) -> None:
+    document = {
+        "clusters": [{"name": name, "cluster": {"server": f"https://{name}.example"}} for name in "ab"],
+        "users": [{"name": "u", "user": {"token": "t"}}],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": "u"}} for name in "ab"],
+        "current-context": "b",
+    }
+    (tmp_path / "kubeconfig").write_text(yaml.safe_dump(document))
+
+    whole = yaml.safe_load(kubeconfigs.read(str(tmp_path / "kubeconfig")))
+
+    assert whole["clusters"][0]["cluster"]["server"] == "https://b.example"
+
+
 @pytest.mark.parametrize(
     ("user", "contexts", "cluster", "told"),
     [
-        (None, 2, {}, "2 contexts (x0, x1); write one out: `kubectl config view --minify --flatten"),
+        (None, 2, {}, "the contexts x0, x1, and none is current; write one out: `kubectl config view"),
         (
             {"exec": {"command": "kubelogin"}},
             1,
