@@ -172,6 +172,9 @@ def _is_marked(look: Look, digest: str) -> bool:
 
 def _publish(look: Look, found: Survey, digest: str) -> None:
     look.reporter.enter("publishing")
+    # What another generation left half-done in staging must not be published with this one.
+    give_back(look.places, keep=frozenset(record.name for record in found.staged))
+    probe(look.manifest, look.places, log)
     shared = {file.name for file in look.manifest.files if file.shared}
     records = tuple(record for record in (*found.sound, *found.staged) if record.name not in shared)
     publish(
@@ -179,4 +182,3 @@ def _publish(look: Look, found: Survey, digest: str) -> None:
         look.places,
         Marker(generation=look.manifest.generation, digest=digest, records=records),
     )
-    probe(look.manifest, look.places, log)

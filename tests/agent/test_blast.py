@@ -94,7 +94,7 @@ def test_a_search_on_the_node_finds_what_it_finds_at_the_source(
     assert sample.hits(node.blast) == sample.hits(sample.folder) != ""
 
 
-def test_a_source_that_mixes_two_generations_is_refused(
+def test_a_source_that_mixes_two_generations_is_refused_at_every_look_and_never_published(
     node: WarmNode, server: BlobServer, tmp_path: Path
 ) -> None:
     (tmp_path / "other").mkdir()
@@ -103,7 +103,11 @@ def test_a_source_that_mixes_two_generations_is_refused(
     for path in sample.folder.iterdir():
         server.put(f"mixed/{path.name}", path.read_bytes())
     server.put("mixed/mixed.ndb", (other.folder / "mixed.ndb").read_bytes())
+    manifest = server.manifest("mixed")
 
-    outcome = node.look(server.manifest("mixed"))
+    outcomes = [node.look(manifest) for _ in range(2)]
 
-    assert (outcome.exit_code, outcome.error["kind"]) == (16, "damaged")
+    assert [(outcome.exit_code, outcome.error["kind"]) for outcome in outcomes] == [(16, "damaged")] * 2
+    assert node.files() == {}
+    assert server.served_bytes == manifest["bytes"]
+    assert node.look(manifest, "--check").exit_code == 16
