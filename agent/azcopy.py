@@ -1,92 +1,95 @@
 """azcopy as the engine, for those who trust it more: same staging, same verification afterwards.
 
-Its grain is the file: a killed azcopy loses the files it was in. Whatever it says, only sizes, ETags and
-digests count, which are looked at when it has ended. It is told nothing secret: it gets its own token.
+Its grain is the batch: a killed azcopy loses what it was asked for, since only its end says that a file
+is whole. Whatever it says, only sizes, ETags and digests count. It is told nothing secret: it has a token of
+its own.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import shutil
+import os
 import time
-from collections import defaultdict
+from itertools import groupby
 from typing import TYPE_CHECKING
 
+from .azcopy_program import azcopy_version, environment_for, find_azcopy
 from .blobs import Account, BlobReader
-from .crew import cores
-from .errors import BadManifest, DiskFull, Internal, Network, quoted
-from .programs import environment_of, running, version_of
+from .errors import BadManifest, DiskFull, Network, quoted
+from .programs import running
 from .surveying import stat_of
 from .tally import Counts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from .manifest import File
     from .places import Places
     from .settings import Settings
 
 WATCH_SECONDS = 0.2
-# By itself azcopy takes 0.5 GB per core, whatever the container's limit is.
-BUFFER_GB = "0.25"
-# Ten nodes of unlimited connections each have saturated accounts and disks.
-CONNECTIONS = "64"
-MEMORY = "400MiB"
-# What it needs to get its own token, and to trust the account.
-IDENTITY = (
-    *("IDENTITY_ENDPOINT", "IDENTITY_HEADER", "AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_AUTHORITY_HOST"),
-    *("AZURE_FEDERATED_TOKEN_FILE", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "NO_PROXY"),
-)
 PATTERN_CHARACTERS = frozenset("*?;")
+# What a kill can cost at most, beside one file; starting azcopy more often would take longer than that saves.
+BATCH_BYTES = 8 * 1024**3
 LAST_WORDS_BYTES = 4096
 
 
 class Azcopy:
-    """Fetches files by running azcopy, once per folder of blobs."""
+    """Fetches files by running azcopy, once per batch."""
 
     def __init__(self, account: Account, places: Places, settings: Settings) -> None:
         self._account = account
         self._places = places
         self._settings = settings
-        self._transferred = 0
+        self._finished = self._transferred = 0
         self._output = places.private / "azcopy.log"
+        self._environment = environment_for(settings.identity, places.private / "azcopy")
 
     @property
     def name(self) -> str:
         """With its version: it is whatever the image has."""
-        program = shutil.which("azcopy")
-        return version_of(program) if program else "azcopy"
+        return azcopy_version()
 
     def copy(self, files: Sequence[File], watch: Callable[[Counts], None]) -> None:
         """Fetch what is not yet whole in staging; safe to repeat, file by file."""
-        program = shutil.which("azcopy")
-        if program is None:
-            raise Internal("azcopy is not installed here", "use the engine ranged")
-        folders: dict[str, list[str]] = defaultdict(list)
-        for file in files:
-            if not self._is_whole(file):
+        program = find_azcopy()
+        for batch in _batches([file for file in files if not self._is_whole(file)]):
+            for file in batch:
                 self._begin(file)
-                folders[file.blob.rpartition("/")[0]].append(file.name)
-        for folder, names in folders.items():
-            self._run([program, *self._arguments(folder, names)], lambda: watch(self._counts(files)))
+            self._run([program, *self._arguments(batch)], lambda: watch(self._counts(files)))
+            for file in batch:
+                self._note_whole(file)
+            self._finished += sum(file.size for file in batch)
+            self._transferred = 0
         self._check_unchanged(files)
         watch(self._counts(files))
 
     def _is_whole(self, file: File) -> bool:
-        """Azcopy gives a file its name when it is complete; the note says that it is of this blob."""
-        found = stat_of(self._places.staged(file.name))
+        """The note says that azcopy ended well with this blob, and the size that nobody touched it since."""
         note = self._places.ledger(file.name)
-        whole = found is not None and found.st_size == file.size
-        return whole and note.exists() and note.read_bytes() == _note(file)
+        return self._is_there(file) and note.exists() and note.read_bytes() == _note(file)
+
+    def _is_there(self, file: File) -> bool:
+        found = stat_of(self._places.staged(file.name))
+        return found is not None and found.st_size == file.size
 
     def _begin(self, file: File) -> None:
         if file.blob.rpartition("/")[2] != file.name or PATTERN_CHARACTERS & set(file.name):
             raise BadManifest(f"azcopy cannot fetch {file.blob!r} as {file.name!r}", "use the engine ranged")
+        self._places.ledger(file.name).unlink(missing_ok=True)
         self._places.staged(file.name).unlink(missing_ok=True)
+
+    def _note_whole(self, file: File) -> None:
+        """Its bytes are on the disk before the note: a power cut must not leave the note alone."""
+        if not self._is_there(file):
+            raise Network(f"azcopy said it was done, but {file.name} did not arrive")
+        with self._places.staged(file.name).open("rb") as stream:
+            os.fsync(stream.fileno())
         self._places.ledger(file.name).write_bytes(_note(file))
 
-    def _arguments(self, folder: str, names: list[str]) -> list[str]:
+    def _arguments(self, batch: Sequence[File]) -> list[str]:
+        folder, names = _folder(batch[0]), [file.name for file in batch]
         endpoint = self._account.endpoint
         source = f"{endpoint.origin}{endpoint.path}/{self._account.container}/{folder}/*"
         ceiling = self._settings.ceiling_bytes_per_second
@@ -98,7 +101,7 @@ class Azcopy:
         ]
 
     def _run(self, command: list[str], watch: Callable[[], None]) -> None:
-        with running(command, self._output, self._environment()) as process:
+        with running(command, self._output, self._environment) as process:
             while process.poll() is None:
                 self._follow()
                 watch()
@@ -118,31 +121,31 @@ class Azcopy:
                 continue
 
     def _counts(self, files: Sequence[File]) -> Counts:
-        whole = [file.size for file in files if self._is_whole(file)]
-        seen = max(self._transferred, sum(whole))
+        whole = [file.size for file in files if self._is_there(file)]
+        seen = max(self._finished + self._transferred, sum(whole))
         return Counts(files=len(whole), landed=seen, fetched=seen, retries=0, disk_bytes_per_second=None)
 
     def _check_unchanged(self, files: Sequence[File]) -> None:
         reader = BlobReader(self._account)
         for file in files:
-            if not self._is_whole(file):
-                raise Network(f"azcopy said it was done, but {file.name} did not arrive")
             reader.probe(file)
         reader.close()
 
-    def _environment(self) -> dict[str, str]:
-        identity = self._settings.identity
-        return {
-            **environment_of(*IDENTITY),
-            "AZCOPY_AUTO_LOGIN_TYPE": "WORKLOAD" if identity.is_federated else "MSI",
-            "AZCOPY_BUFFER_GB": BUFFER_GB,
-            "AZCOPY_CONCURRENCY_VALUE": CONNECTIONS,
-            "AZCOPY_JOB_PLAN_LOCATION": str(self._places.private / "azcopy"),
-            "AZCOPY_LOG_LOCATION": str(self._places.private / "azcopy"),
-            "GOMAXPROCS": str(cores()),
-            "GOMEMLIMIT": MEMORY,
-            **({"AZCOPY_MSI_CLIENT_ID": identity.client_id} if identity.client_id else {}),
-        }
+
+def _batches(files: Sequence[File]) -> Iterator[list[File]]:
+    """Files of one folder each, few enough that not much is lost with them."""
+    for _, group in groupby(sorted(files, key=_folder), _folder):
+        batch: list[File] = []
+        for file in group:
+            if batch and sum(each.size for each in batch) + file.size > BATCH_BYTES:
+                yield batch
+                batch = []
+            batch.append(file)
+        yield batch
+
+
+def _folder(file: File) -> str:
+    return file.blob.rpartition("/")[0]
 
 
 def _note(file: File) -> bytes:

@@ -11,6 +11,8 @@ from testkit.azurite import Azurite, azurite, token
 from testkit.blob_server import CONTAINER
 from testkit.warm_node import kill, wait_until
 
+from agent.surveying import stat_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -101,6 +103,44 @@ def test_an_engine_takes_over_where_the_other_was_killed(
 
     assert outcome.exit_code == 0
     assert node_of_account.files() == source
+
+
+def test_what_a_killed_azcopy_left_is_never_taken_for_whole(
+    node_of_account: WarmNode, manifest: dict[str, Any], source: dict[str, bytes]
+) -> None:
+    files = [{**file, "md5": None} for file in manifest["files"]]
+    manifest = {**manifest, "files": files}
+    # As if a pod had been told so for an azcopy of its own.
+    node_of_account.environment |= {"WARMUP_ENGINE": "azcopy", "AZCOPY_DOWNLOAD_TO_TEMP_PATH": "false"}
+    staging = node_of_account.private("nt") / "staging"
+    process = node_of_account.start(manifest, WARMUP_MAX_MBPS="12")
+    wait_until(lambda: staging.is_dir() and any(file_is_begun(entry) for entry in staging.iterdir()))
+    kill(process)
+
+    outcome = node_of_account.look(manifest)
+
+    assert outcome.exit_code == 0
+    assert node_of_account.files() == source
+
+
+def file_is_begun(path: Path) -> bool:
+    """Azcopy takes the room for a file before it fetches it."""
+    found = stat_of(path)
+    return bool(path.name.endswith(".nsq") and found and found.st_size == VOLUME_BYTES)
+
+
+def test_an_azcopy_that_names_files_before_they_are_whole_is_refused(
+    node_of_account: WarmNode, manifest: dict[str, Any], tmp_path: Path
+) -> None:
+    program = tmp_path / "bin" / "azcopy"
+    program.unlink()
+    program.write_text("#!/bin/sh\necho azcopy version 10.9.0\n")
+    program.chmod(0o755)
+
+    outcome = node_of_account.look(manifest, WARMUP_ENGINE="azcopy")
+
+    assert outcome.exit_code == 1
+    assert "azcopy version 10.9.0 is too old" in outcome.error["message"]
 
 
 def test_a_certificate_of_nobody_known_ends_the_look_at_once(
