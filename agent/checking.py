@@ -67,6 +67,8 @@ def _read_everything(look: Look) -> str:
     wrong = [file.name for file in look.manifest.files if file.name not in right]
     if wrong:
         doubt(look.places.private, set(wrong))
+        with locked(look.places.shared / "lock", "the taxonomy files"):
+            doubt(look.places.shared, set(wrong))
     _refuse(look, wrong, "missing or damaged")
     return database_digest(look.manifest.files, {name: hashed[name].digest for name in right})
 

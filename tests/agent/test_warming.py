@@ -47,10 +47,11 @@ def swap(blast: Path) -> None:
         os.utime(path, ns=(time, time))
 
 
-def damage_in_the_middle_with_its_time_put_back(blast: Path) -> None:
-    path = blast / "core_nt.01.nsq"
+def damage_with_its_time_put_back(path: Path) -> None:
     before = path.stat()
-    overwrite(blast)
+    with path.open("r+b") as stream:
+        stream.seek(before.st_size // 2)
+        stream.write(b"\0\0\0\0")
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
@@ -138,23 +139,25 @@ def test_check_sees_harm_without_a_request(
     assert server.requests == []
 
 
+@pytest.mark.parametrize("name", ["core_nt.01.nsq", "taxdb.btd"])
 def test_verify_finds_what_sizes_and_times_hide_and_the_next_look_mends_it(
-    node: WarmNode, server: BlobServer
+    node: WarmNode, server: BlobServer, name: str
 ) -> None:
     manifest = server.manifest("core_nt")
     first = node.look(manifest)
     server.forget()
 
-    damage_in_the_middle_with_its_time_put_back(node.blast)
+    damage_with_its_time_put_back(node.blast / name)
     assert node.look(manifest, "--check").exit_code == 0
     verified = node.look(manifest, WARMUP_MODE="verify")
     assert (verified.exit_code, verified.error["kind"]) == (16, "damaged")
-    assert "core_nt.01.nsq" in verified.error["message"]
+    assert name in verified.error["message"]
     assert server.requests == []
 
     mended = node.look(manifest)
     assert mended.exit_code == 0
-    assert dict(server.served) == {"core_nt/core_nt.01.nsq": 9_000_000}
+    assert set(server.served) == {f"core_nt/{name}"}
+    assert node.files() == contents(server, "core_nt")
     assert node.look(manifest, "--verify").last["digest"] == first.last["digest"]
 
 
