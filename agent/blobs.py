@@ -277,4 +277,6 @@ def _check_etag(file: File, response: http.client.HTTPResponse) -> None:
 def _network(file: File, error: BaseException) -> AgentError:
     if isinstance(error, ssl.SSLCertVerificationError):
         return Untrusted(f"{file.blob}: the account's certificate is not trusted: {quoted(str(error))}")
-    return Network(f"{file.blob}: {type(error).__name__}: {quoted(str(error))}")
+    # Such an error quotes the address, and the SAS in it.
+    said = "" if isinstance(error, http.client.InvalidURL) else f": {quoted(str(error))}"
+    return Network(f"{file.blob}: {type(error).__name__}{said}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import ssl
 import threading
 import time
@@ -33,6 +34,8 @@ RENEWAL_SECONDS = 300.0
 ANOTHER_TRY_SECONDS = 15.0
 # A node whose clock is ahead would take every token for an expired one, and ask for one per request.
 LEAST_SECONDS = 60.0
+# What does not break the line that it becomes part of.
+SAS = re.compile(rb"[!-~]+")
 # The metadata service answers with the first two while it is updated, and documents a minute and more of it.
 PASSING = frozenset({404, 410, 408, 429, 500, 502, 503, 504})
 
@@ -123,14 +126,21 @@ class Sas:
         return {}
 
     def query(self) -> str:
-        """The signature."""
+        """The signature.
+
+        Raises:
+            IdentityUnavailable: there is none that can be part of an address.
+        """
+        remedy = "check WARMUP_SAS_FILE and the secret that is mounted there"
         try:
-            return self.path.read_text(encoding="utf-8").strip().removeprefix("?")
+            sas = self.path.read_bytes().strip().removeprefix(b"?")
         except OSError as error:
             raise IdentityUnavailable(
-                f"the file of the SAS cannot be read: {error.strerror}",
-                remedy="check WARMUP_SAS_FILE and the secret that is mounted there",
+                f"the file of the SAS cannot be read: {error.strerror}", remedy
             ) from error
+        if not SAS.fullmatch(sas):
+            raise IdentityUnavailable("the file of the SAS holds something else, or more than one", remedy)
+        return sas.decode("ascii")
 
     def forget(self) -> None:
         """Nothing is kept."""
@@ -193,6 +203,9 @@ def _ask(request: TokenRequest) -> dict[str, Any]:
     except (OSError, http.client.HTTPException) as error:
         failure = quoted(f"{type(error).__name__}: {error}")
         raise IdentityBusy(f"{request.source} gave no token: {failure}") from error
+    except ValueError:
+        # Such an error quotes the header.
+        raise IdentityUnavailable("IDENTITY_HEADER cannot be part of a request") from None
     if status == http.HTTPStatus.OK:
         return _answer(request, body)
     kind = IdentityBusy if status in PASSING else IdentityUnavailable

@@ -147,3 +147,28 @@ def test_a_token_that_is_lost_midway_is_waited_for_and_almost_nothing_is_fetched
     assert node.files() == contents(server, "core_nt")
     assert server.served_bytes <= manifest["bytes"] * 1.02
     assert "lost access while copying" in output
+
+
+@pytest.mark.parametrize(
+    "content", [b"sig=SECRET\n# rotated in May\n", b"sig=SECRET and=more", b"sig=SECRET\xff", b""]
+)
+def test_a_sas_that_cannot_be_one_ends_the_look_and_is_never_quoted(
+    node: WarmNode, server: BlobServer, tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / "sas").write_bytes(content)
+
+    outcome = node.look(server.manifest("core_nt"), WARMUP_SAS_FILE=str(tmp_path / "sas"))
+
+    assert (outcome.exit_code, outcome.error["kind"]) == (12, "identity_unavailable")
+    assert "WARMUP_SAS_FILE" in outcome.error["remedy"]
+    assert "SECRET" not in outcome.output + node.termination_log.read_text()
+    assert server.requests == []
+
+
+def test_an_identity_header_that_breaks_the_request_is_never_quoted(
+    node: WarmNode, server: BlobServer
+) -> None:
+    outcome = node.look(server.manifest("core_nt"), IDENTITY_HEADER="SECRET\nsecond line")
+
+    assert (outcome.exit_code, outcome.error["kind"]) == (12, "identity_unavailable")
+    assert "SECRET" not in outcome.output + node.termination_log.read_text()
