@@ -19,30 +19,50 @@ FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 15.0
 
 
-def wait_for_access(
-    account: Account, file: File, patience_seconds: float, tell: Callable[[MayPass], None]
-) -> None:
-    """Return once the head of `file` can be read; `tell` hears each reason why it cannot be yet.
+class Access:
+    """One look's patience with the account, whether it refuses at the door or on the way."""
 
-    A closed account is waited for without limit: only the control plane knows whether it will open.
+    def __init__(self, account: Account, patience_seconds: float, tell: Callable[[MayPass], None]) -> None:
+        self._account = account
+        self._patience_seconds = patience_seconds
+        self._tell = tell
+        self.restored()
 
-    Raises:
-        RoleMissing, IdentityBusy: no role, or no token, after `patience_seconds`.
-        WillNotPass: waiting is of no use.
-    """
-    reader = BlobReader(account)
-    until = time.monotonic() + patience_seconds
-    pause = FIRST_PAUSE_SECONDS
-    while True:
-        try:
-            reader.probe(file)
-        except MayPass as error:
-            if isinstance(error, RoleMissing | IdentityBusy) and time.monotonic() > until:
-                raise
-            tell(error)
-            # Spread, so that a thousand nodes do not knock at the same moment.
-            time.sleep(max(error.retry_after_seconds or 0, pause * random.uniform(0.5, 1.0)))  # noqa: S311
-            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
-        else:
-            reader.close()
-            return
+    def restored(self) -> None:
+        """Bytes have landed: whatever was refused before is over."""
+        self._refused_at: float | None = None
+        self._pause = FIRST_PAUSE_SECONDS
+
+    def wait_for(self, file: File) -> None:
+        """Return once the head of `file` can be read.
+
+        A closed account is waited for without limit: only the control plane knows whether it will open.
+
+        Raises:
+            RoleMissing, IdentityBusy: no role, or no token, within the patience.
+            WillNotPass: waiting is of no use.
+        """
+        reader = BlobReader(self._account)
+        while True:
+            try:
+                reader.probe(file)
+            except MayPass as error:
+                self.refused(error)
+            else:
+                reader.close()
+                return
+
+    def refused(self, error: MayPass) -> None:
+        """Say so, and pause; that a head was readable meanwhile ends no patience: front ends may disagree.
+
+        Raises:
+            RoleMissing, IdentityBusy: `error` itself, when it has been so for too long.
+        """
+        if isinstance(error, RoleMissing | IdentityBusy):
+            self._refused_at = self._refused_at or time.monotonic()
+            if time.monotonic() - self._refused_at >= self._patience_seconds:
+                raise error
+        self._tell(error)
+        # Spread, so that a thousand nodes do not knock at the same moment.
+        time.sleep(max(error.retry_after_seconds or 0, self._pause * random.uniform(0.5, 1.0)))  # noqa: S311
+        self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from .blobs import Account, BlobReader
 from .crew import Crew, Shift, crew_size
-from .errors import MayPass, Network, Throttled
+from .errors import IdentityBusy, MayPass, RoleMissing, StorageClosed
 from .landing import Hand, Landing
 from .ledger import BLOCK_BYTES, Block, Ledger, blocks_of
 from .pacing import connections_within, pace_for
@@ -39,6 +39,8 @@ FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 30.0
 # With the pauses above: about five minutes in which not one byte of a block arrives.
 MOST_FAILURES = 16
+# Front ends learn of a grant or a rule one by one; when some in a row refuse, the look waits as a whole.
+MOST_REFUSALS = 5
 
 
 class Ranged:
@@ -53,6 +55,7 @@ class Ranged:
         self._most = crew_size(connections_within(ceiling_bytes_per_second, MOST_CONNECTIONS)).workers
         self._tally = Tally(self._most)
         self._request_bytes = BLOCK_BYTES
+        self._starts = 0
         self._of_thread = threading.local()
 
     def copy(self, files: Sequence[File], watch: Callable[[Counts], None]) -> None:
@@ -61,7 +64,8 @@ class Ranged:
         Safe to repeat after any end: blocks that landed are hashed, not fetched again.
         """
         missing = sum(self._open(file) for file in files)
-        effort = effort_for(missing, self._places.count_start(), self._most)
+        self._starts = self._starts or self._places.count_start()
+        effort = effort_for(missing, self._starts, self._most)
         self._request_bytes = effort.request_bytes
         self._tally.clear("landed")
         blocks = in_turns(files, abreast=effort.connections)
@@ -87,7 +91,7 @@ class Ranged:
             while landing.left:
                 try:
                     self._reader().read(block.file, landing.next_range(self._request_bytes), landing.take)
-                except (Network, Throttled) as error:
+                except MayPass as error:
                     self._tally.add(shift.worker, "retries", 1)
                     shift.pause(patience.after(error, landing.written))
 
@@ -136,7 +140,8 @@ class Patience:
         """
         self.failures = 1 if written > self.written else self.failures + 1
         self.written = written
-        if self.failures > MOST_FAILURES:
+        refused = isinstance(error, StorageClosed | RoleMissing | IdentityBusy)
+        if self.failures > (MOST_REFUSALS if refused else MOST_FAILURES):
             raise error
         if error.retry_after_seconds is not None:
             return error.retry_after_seconds

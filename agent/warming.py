@@ -10,7 +10,7 @@ import random
 import time
 from typing import TYPE_CHECKING
 
-from .access import wait_for_access
+from .access import Access
 from .caching import bring_into_memory
 from .errors import BadManifest, Damaged, DeadlinePassed, IdentityBusy, RoleMissing, StorageClosed
 from .locking import locked
@@ -125,24 +125,30 @@ def _fetch_and_verify(look: Look, found: Survey) -> None:
 def _fetch(look: Look, files: Sequence[File]) -> None:
     """Copy, and wait wherever the account closes on the way; only time with access counts."""
     left = look.settings.deadline_seconds
+    access = Access(look.account, look.settings.role_patience_seconds, look.reporter.waiting)
     _spread_out(look.settings.start_jitter_seconds)
     while True:
         look.reporter.enter("waiting_for_access")
-        wait_for_access(look.account, files[0], look.settings.role_patience_seconds, look.reporter.waiting)
+        access.wait_for(files[0])
         look.reporter.enter("copying")
         began = time.monotonic()
         try:
-            look.engine.copy(files, _watching(look, began + left))
+            look.engine.copy(files, _watching(look, access, began + left))
         except (StorageClosed, RoleMissing, IdentityBusy) as error:
             log(f"lost access while copying: {error}")
             left -= time.monotonic() - began
+            access.refused(error)
         else:
             return
 
 
-def _watching(look: Look, deadline: float) -> Callable[[Counts], None]:
+def _watching(look: Look, access: Access, deadline: float) -> Callable[[Counts], None]:
+    fetched = look.reporter.fetched
+
     def watch(counts: Counts) -> None:
         look.reporter.progress(counts)
+        if look.reporter.fetched > fetched:
+            access.restored()
         if time.monotonic() > deadline:
             raise DeadlinePassed(f"copying was not done after {look.settings.deadline_seconds:.0f} s")
 

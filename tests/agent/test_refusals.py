@@ -79,6 +79,37 @@ def test_an_account_that_closes_midway_is_waited_for_and_nothing_is_fetched_twic
     assert landed == sorted(landed)
 
 
+def test_front_ends_that_do_not_know_of_the_grant_yet_slow_nothing_else_down(
+    node: WarmNode, server: BlobServer
+) -> None:
+    manifest = server.manifest("core_nt")
+    missing = refused(403, "AuthorizationPermissionMismatch")
+    server.judge = lambda request: missing if request.method == "GET" and request.number % 10 == 9 else None
+
+    outcome = node.look(manifest)
+
+    assert outcome.exit_code == 0
+    assert node.files() == contents(server, "core_nt")
+    assert outcome.last["retries"] > 0
+    # A round ends only where several front ends in a row refuse.
+    assert sum(request.method == "HEAD" for request in server.requests) <= 3
+
+
+def test_a_role_that_reads_heads_but_no_content_is_waited_for_only_so_long(
+    node: WarmNode, server: BlobServer
+) -> None:
+    server.judge = always(refused(403, "AuthorizationPermissionMismatch"))
+
+    outcome = node.look(server.manifest("core_nt"), WARMUP_ROLE_PATIENCE_SECONDS="1")
+
+    assert (outcome.exit_code, outcome.error["kind"]) == (23, "access_denied")
+    waited = [
+        r["error"]["kind"] for r in outcome.reports if r["phase"] == "waiting_for_access" and r["error"]
+    ]
+    assert set(waited) == {"access_denied"}
+    assert server.served_bytes == 0
+
+
 @pytest.mark.parametrize(
     "endpoint", ["http://127.0.0.1:1/", "https://warmdata.blob.invalid/"], ids=["no port", "no name"]
 )
