@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from .errors import Damaged
 from .locking import locked
+from .publishing import PUBLISHED
 from .records import doubt, read_marker
 from .surveying import remembered, stat_of, survey
 from .verifying import Question, database_digest, hash_files, vouched_for
@@ -67,7 +68,7 @@ def _read_everything(look: Look) -> str:
     wrong = [file.name for file in look.manifest.files if file.name not in right]
     if wrong:
         doubt(look.places.private, set(wrong))
-        with locked(look.places.shared / "lock", "the taxonomy files"):
+        with locked(look.places.shared / "lock", PUBLISHED):
             doubt(look.places.shared, set(wrong))
     _refuse(look, wrong, "missing or damaged")
     return database_digest(look.manifest.files, {name: hashed[name].digest for name in right})

@@ -11,6 +11,7 @@ import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from .errors import BadManifest
 from .locking import locked
 from .places import PRIVATE, Places, sync_folder
 from .records import (
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
     from .manifest import File, Manifest
 
+# What one agent at a time changes on a node.
+PUBLISHED = "what BLAST sees on this node"
 ALIASES = (".nal", ".pal")
 INDEXES = (".nin", ".pin")
 
@@ -39,28 +42,32 @@ def publish(manifest: Manifest, places: Places, marker: Marker) -> None:
     """Move every staged file to where BLAST looks, remove what the generation before had more, remember it.
 
     Safe to repeat after a kill: what was moved is found published, what was not is still staged.
+
+    Raises:
+        BadManifest: another database has come to own a file of this one in the meantime.
     """
-    shared = [file for file in manifest.files if file.shared and stat_of(places.staged(file.name))]
-    if shared:
-        _publish_shared(shared, places)
-    own = [file.name for file in manifest.files if not file.shared]
-    obsolete = _obsolete(places, {file.name for file in manifest.files})
-    staged = [name for name in own if stat_of(places.staged(name))]
-    prepare_marker(places.private, marker)
-    with _undisturbed():
-        # One file that is put back alone is replaced by one rename: there is no moment in between.
-        if len(staged) > 1 or obsolete:
-            _withdraw(places, own)
-        for name in obsolete:
-            places.published(name).unlink(missing_ok=True)
-        for name in sorted(own, key=by_way_in):
-            if stat_of(places.staged(name)):
-                places.staged(name).replace(places.published(name))
-        sync_folder(places.directory)
-        commit_marker(places.private)
+    with locked(places.shared / "lock", PUBLISHED):
+        refuse_foreign_files(manifest, places)
+        _publish_shared(manifest, places)
+        _publish_own(manifest, places, marker)
     forget_receipts(places.private)
     places.forget_starts()
     give_back(places)
+
+
+def refuse_foreign_files(manifest: Manifest, places: Places) -> None:
+    """Nobody takes over another database's files, and what was fetched to do so is given back.
+
+    Raises:
+        BadManifest: it would.
+    """
+    foreign = sorted({file.name for file in manifest.files if not file.shared} & owned_by_others(places))
+    if foreign:
+        give_back(places)
+        raise BadManifest(
+            f"{foreign[0]} already belongs to another database on this node",
+            remedy="release that database, or stage this one under names of its own",
+        )
 
 
 def owned_by_others(places: Places) -> set[str]:
@@ -94,17 +101,36 @@ def _withdraw(places: Places, names: list[str]) -> None:
             places.published(name).rename(places.staged(name))
 
 
-def _publish_shared(files: list[File], places: Places) -> None:
+def _publish_own(manifest: Manifest, places: Places, marker: Marker) -> None:
+    own = [file.name for file in manifest.files if not file.shared]
+    obsolete = _obsolete(places, {file.name for file in manifest.files})
+    staged = [name for name in own if stat_of(places.staged(name))]
+    prepare_marker(places.private, marker)
+    with _undisturbed():
+        # One file that is put back alone is replaced by one rename: there is no moment in between.
+        if len(staged) > 1 or obsolete:
+            _withdraw(places, own)
+        for name in obsolete:
+            places.published(name).unlink(missing_ok=True)
+        for name in sorted(own, key=by_way_in):
+            if stat_of(places.staged(name)):
+                places.staged(name).replace(places.published(name))
+        sync_folder(places.directory)
+        commit_marker(places.private)
+
+
+def _publish_shared(manifest: Manifest, places: Places) -> None:
     """The newest wins, whichever database brings it."""
-    with locked(places.shared / "lock", "the taxonomy files"):
-        present = {record.name: record for record in read_receipts(places.shared)}
-        brought = {record.name: record for record in read_receipts(places.private)}
-        for file in files:
-            if _newer_is_there(present.get(file.name), file, places):
-                places.staged(file.name).unlink()
-            else:
-                places.staged(file.name).replace(places.published(file.name))
-                present[file.name] = brought[file.name]
+    files = [file for file in manifest.files if file.shared and stat_of(places.staged(file.name))]
+    present = {record.name: record for record in read_receipts(places.shared)}
+    brought = {record.name: record for record in read_receipts(places.private)}
+    for file in files:
+        if _newer_is_there(present.get(file.name), file, places):
+            places.staged(file.name).unlink()
+        else:
+            places.staged(file.name).replace(places.published(file.name))
+            present[file.name] = brought[file.name]
+    if files:
         sync_folder(places.directory)
         keep_receipts(places.shared, present.values())
 

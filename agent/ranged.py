@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from .blobs import Account, BlobReader
 from .crew import Crew, Shift, crew_size
-from .errors import IdentityBusy, MayPass, RoleMissing, StorageClosed
+from .errors import MayPass, Network, RoleMissing, StorageClosed, Throttled
 from .landing import Hand, Landing
 from .ledger import BLOCK_BYTES, Block, Ledger, blocks_of
 from .pacing import connections_within, pace_for
@@ -91,7 +91,7 @@ class Ranged:
             while landing.left:
                 try:
                     self._reader().read(block.file, landing.next_range(self._request_bytes), landing.take)
-                except MayPass as error:
+                except (Network, Throttled, StorageClosed, RoleMissing) as error:
                     self._tally.add(shift.worker, "retries", 1)
                     shift.pause(patience.after(error, landing.written))
 
@@ -140,7 +140,7 @@ class Patience:
         """
         self.failures = 1 if written > self.written else self.failures + 1
         self.written = written
-        refused = isinstance(error, StorageClosed | RoleMissing | IdentityBusy)
+        refused = isinstance(error, StorageClosed | RoleMissing)
         if self.failures > (MOST_REFUSALS if refused else MOST_FAILURES):
             raise error
         if error.retry_after_seconds is not None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from .locking import locked
 from .places import sync_folder
-from .publishing import by_way_in, owned_by_others
+from .publishing import PUBLISHED, by_way_in, owned_by_others
 from .surveying import own_records
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def release(places: Places) -> int:
     """
     if not places.private.is_dir():
         return 0
-    with locked(places.private / "lock", places.database):
+    with locked(places.private / "lock", places.database), locked(places.shared / "lock", PUBLISHED):
         names = {record.name for record in own_records(places) if not record.shared} - owned_by_others(places)
         present = [
             name for name in sorted(names, key=by_way_in, reverse=True) if places.published(name).exists()

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from .access import Access
 from .caching import bring_into_memory
-from .errors import BadManifest, Damaged, DeadlinePassed, IdentityBusy, RoleMissing, StorageClosed
+from .errors import Damaged, DeadlinePassed, IdentityBusy, RoleMissing, StorageClosed
 from .locking import locked
 from .probing import probe
-from .publishing import owned_by_others, publish
+from .publishing import publish, refuse_foreign_files
 from .records import Marker, Record, add_receipts, read_marker, record_of
 from .reporting import log
 from .space import check_room, give_back, giving_back, reserve_for_notes
@@ -50,7 +50,7 @@ def warm(look: Look) -> str:
         look.reporter.keep_in(look.places.private / "report.json")
         look.reporter.enter("checking")
         look.places.prepare()
-        _refuse_foreign_files(look)
+        refuse_foreign_files(look.manifest, look.places)
         before = _settle_doubts(look, survey(look.manifest, look.places))
         with giving_back(before.missing, look.places):
             digest = _make_whole(look, before)
@@ -68,16 +68,6 @@ def _make_whole(look: Look, found: Survey) -> str:
     if found.staged or not _is_marked(look, digest):
         _publish(look, found, digest)
     return digest
-
-
-def _refuse_foreign_files(look: Look) -> None:
-    wanted = {file.name for file in look.manifest.files if not file.shared}
-    foreign = sorted(wanted & owned_by_others(look.places))
-    if foreign:
-        raise BadManifest(
-            f"{foreign[0]} already belongs to another database on this node",
-            remedy="release that database, or stage this one under names of its own",
-        )
 
 
 def _settle_doubts(look: Look, found: Survey) -> Survey:

@@ -44,3 +44,22 @@ def test_two_databases_are_warmed_side_by_side(node: WarmNode, server: BlobServe
 
     assert codes == [0, 0]
     assert node.files() == contents(server, "core_nt", "nt")
+
+
+def test_of_two_databases_that_bring_the_same_names_only_one_is_published(
+    node: WarmNode, server: BlobServer
+) -> None:
+    manifest = server.manifest("core_nt")
+    thief = {**manifest, "database": "thief"}
+    server.bytes_per_second = 1e5
+    agents = [node.start(each, WARMUP_RUN_ID=each["database"]) for each in (manifest, thief)]
+    wait_until(lambda: {"core_nt", "thief"} <= {r.headers["x-ms-client-request-id"] for r in server.requests})
+    server.bytes_per_second = None
+
+    codes = [(agent.communicate(timeout=PATIENCE_SECONDS), agent.returncode)[1] for agent in agents]
+
+    assert sorted(codes) == [0, 10]
+    published, refused = (manifest, thief) if codes[0] == 0 else (thief, manifest)
+    assert node.look(published, "--check").exit_code == 0
+    assert node.files() == contents(server, "core_nt")
+    assert not list((node.private(refused["database"]) / "staging").iterdir())
