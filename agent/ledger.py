@@ -82,13 +82,14 @@ class Ledger:
     """The ledger of one staged file. Several processes may write to it, each to blocks of its own."""
 
     def __init__(self, path: Path, file: File) -> None:
-        """Open it; one that speaks of another blob is begun anew."""
+        """Open it; one that speaks of another blob, or was cut short, is begun anew."""
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        head = _head(file)
-        if os.pread(self._descriptor, HEAD_BYTES, 0) != head:
+        head, length = _head(file), HEAD_BYTES + RECORD.size * len(blocks_of(file))
+        found = os.fstat(self._descriptor).st_size
+        if found != length or os.pread(self._descriptor, HEAD_BYTES, 0) != head:
             os.ftruncate(self._descriptor, 0)
             # Taken at once: a mark that finds no room would lose what it speaks of.
-            os.posix_fallocate(self._descriptor, 0, HEAD_BYTES + RECORD.size * len(blocks_of(file)))
+            os.posix_fallocate(self._descriptor, 0, length)
             os.pwrite(self._descriptor, head, 0)
 
     def __enter__(self) -> Ledger:  # noqa: PYI034 - typing.Self is of Python 3.11

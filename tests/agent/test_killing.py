@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -70,6 +71,26 @@ def test_staged_bytes_that_were_lost_after_all_are_fetched_again(node: WarmNode,
     assert outcome.exit_code == 0
     assert node.files() == contents(server, "core_nt")
     assert 0 < server.served["core_nt/core_nt.00.nsq"] <= VOLUME_BYTES
+
+
+def half_a_database(node: WarmNode, server: BlobServer) -> None:
+    """What an agent leaves that was killed on its way."""
+    server.bytes_per_second = 2e6
+    process = node.start(server.manifest("core_nt"))
+    wait_until(lambda: server.has_served(VOLUME_BYTES))
+    kill(process)
+    server.bytes_per_second = None
+
+
+def test_a_ledger_that_a_power_cut_cut_short_is_begun_anew(node: WarmNode, server: BlobServer) -> None:
+    half_a_database(node, server)
+    for ledger in (node.private("core_nt") / "ledgers").iterdir():
+        os.truncate(ledger, min(ledger.stat().st_size, 40))
+
+    outcome = node.look(server.manifest("core_nt"))
+
+    assert outcome.exit_code == 0
+    assert node.files() == contents(server, "core_nt")
 
 
 def test_sigterm_ends_the_agent_within_two_seconds_and_says_so(node: WarmNode, server: BlobServer) -> None:
