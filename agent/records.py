@@ -113,7 +113,8 @@ def read_receipts(folder: Path) -> tuple[Record, ...]:
 
 def add_receipts(folder: Path, records: Iterable[Record]) -> None:
     """Remember more verified files, on disk: what is published next must be known to be this database's."""
-    lines = "".join(json.dumps(asdict(record)) + "\n" for record in records)
+    # A line that was torn before must not swallow the first of these.
+    lines = "\n" + "".join(json.dumps(asdict(record)) + "\n" for record in records)
     with _receipts(folder).open("a", encoding="utf-8") as stream:
         stream.write(lines)
         stream.flush()

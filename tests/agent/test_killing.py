@@ -93,6 +93,16 @@ def test_a_ledger_that_a_power_cut_cut_short_is_begun_anew(node: WarmNode, serve
     assert node.files() == contents(server, "core_nt")
 
 
+def test_a_receipt_that_a_power_cut_tore_hurts_no_other(node: WarmNode, server: BlobServer) -> None:
+    half_a_database(node, server)
+    (node.private("core_nt") / "receipts.jsonl").write_text('{"name": "core_nt.00.nhr", "si')
+
+    outcome = node.look(server.manifest("core_nt"))
+
+    assert outcome.exit_code == 0
+    assert node.files() == contents(server, "core_nt")
+
+
 def test_sigterm_ends_the_agent_within_two_seconds_and_says_so(node: WarmNode, server: BlobServer) -> None:
     server.bytes_per_second = 1e5
     process = node.start(server.manifest("core_nt"))
