@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .errors import Damaged
 from .locking import locked
 from .publishing import PUBLISHED
 from .records import doubt, read_marker
-from .surveying import remembered, stat_of, survey
+from .surveying import as_present, remembered, stat_of, survey
 from .verifying import Question, database_digest, hash_files, vouched_for
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from .looking import Look
-    from .manifest import File
-    from .records import Record
 
 # An error names so many files; the log need not hold a thousand.
 NAMED_FILES = 3
@@ -57,7 +54,7 @@ def verify(look: Look) -> str:
 def _read_everything(look: Look) -> str:
     known = remembered(look.places)
     questions = [
-        Question(file=_as_present(file, known), path=look.places.published(file.name))
+        Question(file=as_present(file, known.get(file.name, ())), path=look.places.published(file.name))
         for file in look.manifest.files
     ]
     whole = [question for question in questions if _size(question) == question.file.size]
@@ -72,17 +69,6 @@ def _read_everything(look: Look) -> str:
             doubt(look.places.shared, set(wrong))
     _refuse(look, wrong, "missing or damaged")
     return database_digest(look.manifest.files, {name: hashed[name].digest for name in right})
-
-
-def _as_present(file: File, known: Mapping[str, Sequence[Record]]) -> File:
-    """A shared file may rightly be newer than this database's: then that is what it is held against."""
-    records = [
-        record for record in known.get(file.name, ()) if file.shared and record.modified > file.modified
-    ]
-    if not records:
-        return file
-    newest = max(records, key=lambda record: record.modified)
-    return replace(file, size=newest.size, etag=newest.etag, md5=None)
 
 
 def _size(question: Question) -> int | None:

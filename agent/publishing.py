@@ -17,6 +17,7 @@ from .places import PRIVATE, Places, sync_folder
 from .records import (
     Marker,
     Record,
+    add_receipts,
     commit_marker,
     forget_receipts,
     keep_receipts,
@@ -28,7 +29,7 @@ from .space import give_back
 from .surveying import stat_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from .manifest import File, Manifest
 
@@ -120,24 +121,28 @@ def _publish_own(manifest: Manifest, places: Places, marker: Marker) -> None:
 
 
 def _publish_shared(manifest: Manifest, places: Places) -> None:
-    """The newest wins, whichever database brings it."""
+    """The newest wins, whichever database brings it; it is remembered before it is there."""
     files = [file for file in manifest.files if file.shared and stat_of(places.staged(file.name))]
-    present = {record.name: record for record in read_receipts(places.shared)}
-    brought = {record.name: record for record in read_receipts(places.private)}
-    for file in files:
-        if _newer_is_there(present.get(file.name), file, places):
-            places.staged(file.name).unlink()
-        else:
-            places.staged(file.name).replace(places.published(file.name))
-            present[file.name] = brought[file.name]
+    present = read_receipts(places.shared)
+    for file in [file for file in files if _newer_is_there(present, file, places)]:
+        places.staged(file.name).unlink()
+        files.remove(file)
     if files:
+        names = {file.name for file in files}
+        brought = [record for record in read_receipts(places.private) if record.name in names]
+        add_receipts(places.shared, brought)
+        for name in names:
+            places.staged(name).replace(places.published(name))
         sync_folder(places.directory)
-        keep_receipts(places.shared, present.values())
+        keep_receipts(places.shared, [*(record for record in present if record.name not in names), *brought])
 
 
-def _newer_is_there(record: Record | None, file: File, places: Places) -> bool:
+def _newer_is_there(present: Sequence[Record], file: File, places: Places) -> bool:
     found = stat_of(places.published(file.name))
-    return bool(record and found and record.agrees_with(found) and record.modified > file.modified)
+    return found is not None and any(
+        record.name == file.name and record.modified > file.modified and record.agrees_with(found)
+        for record in present
+    )
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from .records import Record, read_marker, read_receipts
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Sequence
     from pathlib import Path
 
     from .manifest import File, Manifest
@@ -53,7 +54,7 @@ def survey(manifest: Manifest, places: Places) -> Survey:
             sound.append(record)
         elif record := _agreeing(known, stat_of(places.staged(file.name))):
             staged.append(record)
-        elif published and published.st_size == file.size and (known or file.md5):
+        elif published and published.st_size == as_present(file, known).size and (known or file.md5):
             doubtful.append(file)
         else:
             missing.append(file)
@@ -80,6 +81,15 @@ def stat_of(path: Path) -> os.stat_result | None:
         return path.lstat()
     except FileNotFoundError:
         return None
+
+
+def as_present(file: File, known: Sequence[Record]) -> File:
+    """A shared file may rightly be newer than this database's: then that is what it is held against."""
+    newer = [record for record in known if file.shared and record.modified > file.modified]
+    if not newer:
+        return file
+    newest = max(newer, key=lambda record: record.modified)
+    return replace(file, size=newest.size, etag=newest.etag, md5=None, modified=newest.modified)
 
 
 def _may_stand_for(record: Record, file: File) -> bool:

@@ -19,7 +19,7 @@ from .publishing import publish, refuse_foreign_files
 from .records import Marker, Record, add_receipts, read_marker, record_of
 from .reporting import log
 from .space import check_room, give_back, giving_back, reserve_for_notes
-from .surveying import Survey, remembered, survey
+from .surveying import Survey, as_present, remembered, survey
 from .verifying import (
     Question,
     database_digest,
@@ -75,9 +75,12 @@ def _settle_doubts(look: Look, found: Survey) -> Survey:
     if not found.doubtful:
         return found
     log(f"{len(found.doubtful)} files were touched since they were verified; reading them")
-    questions = [Question(file=file, path=look.places.published(file.name)) for file in found.doubtful]
-    hashed = hash_files(questions, lambda _: None)
     known = remembered(look.places)
+    questions = [
+        Question(file=as_present(file, known[file.name]), path=look.places.published(file.name))
+        for file in found.doubtful
+    ]
+    hashed = hash_files(questions, lambda _: None)
     sound = [
         record_of(question.file, hashed[question.file.name].digest, question.path.stat())
         for question in questions

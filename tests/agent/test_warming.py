@@ -225,6 +225,32 @@ def test_the_newest_taxonomy_wins_whichever_database_brings_it(node: WarmNode, s
     assert node.look(server.manifest("core_nt"), "--verify").exit_code == 0
 
 
+def test_the_newest_taxonomy_stays_also_when_somebody_touched_it(node: WarmNode, server: BlobServer) -> None:
+    put_database(server, "old", volumes=1)
+    server.put("core_nt/taxdb.btd", b"taxa of next year", modified="2027-01-01T00:00:00Z")
+    node.look(server.manifest("core_nt"))
+
+    os.utime(node.blast / "taxdb.btd")
+    node.look(server.manifest("old"))
+
+    assert node.files()["taxdb.btd"] == b"taxa of next year"
+    assert "old/taxdb.btd" not in server.served
+
+
+def test_a_taxonomy_file_is_remembered_before_it_is_published(node: WarmNode, server: BlobServer) -> None:
+    server.put("core_nt/taxdb.btd", b"taxa that only their receipt vouches for")
+    in_the_way = node.blast / ".warmup" / ".shared" / "receipts.jsonl.new"
+    in_the_way.mkdir(parents=True)
+    assert node.look(server.manifest("core_nt")).exit_code != 0
+    in_the_way.rmdir()
+    server.forget()
+
+    outcomes = [node.look(server.manifest("core_nt")) for _ in range(2)]
+
+    assert [outcome.exit_code for outcome in outcomes] == [0, 0]
+    assert server.served_bytes == 0
+
+
 def test_a_database_may_not_take_over_the_files_of_another(node: WarmNode, server: BlobServer) -> None:
     node.look(server.manifest("core_nt"))
     thief = {**server.manifest("core_nt"), "database": "thief"}
