@@ -12,6 +12,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+_STRING_OR_COMMENT = re.compile(r'"(?:\\.|[^"\\])*"|//[^\n]*|/\*.*?\*/', re.DOTALL)
+
 
 class ConfigError(Exception):
     """A settings file that cannot be obeyed; the message says what to change."""
@@ -36,12 +38,13 @@ def load_host_config(app_dir: Path) -> HostConfig:
     durable = _section(root, "extensions", "durableTask")
     http = _section(root, "extensions", "http")
     slots = 10 * (os.cpu_count() or 1)  # the documented default: ten per core
-    polling = _section(durable, "storageProvider").get("maxQueuePollingInterval", "00:00:30")
-    timeout = root.get("functionTimeout", "00:30:00")
+    polling = _text(_section(durable, "storageProvider"), "maxQueuePollingInterval", "00:00:30")
+    timeout = _text(root, "functionTimeout", "00:30:00")
+    headers = _section(http, "customHeaders")
     return HostConfig(
-        hub_name=resolve_settings(durable.get("hubName", "TestHubName")),
-        route_prefix=http.get("routePrefix", "api").strip("/"),
-        custom_headers=dict(http.get("customHeaders", {})),
+        hub_name=resolve_settings(_text(durable, "hubName", "TestHubName")),
+        route_prefix=_text(http, "routePrefix", "api").strip("/"),
+        custom_headers={name: _text(headers, name, "") for name in headers},
         function_timeout=None if timeout == "-1" else parse_time_span(timeout),
         max_activities=_slots(durable, "maxConcurrentActivityFunctions", slots),
         max_orchestrators=_slots(durable, "maxConcurrentOrchestratorFunctions", slots),
@@ -54,7 +57,7 @@ def load_local_settings(app_dir: Path) -> None:
     settings = _read_json(app_dir / "local.settings.json")
     if settings.get("IsEncrypted"):
         raise ConfigError("local.settings.json is encrypted; run `func settings decrypt` first")
-    for name, value in settings.get("Values", {}).items():
+    for name, value in _section(settings, "Values").items():
         os.environ.setdefault(name, str(value))
 
 
@@ -110,12 +113,30 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except json.JSONDecodeError as error:
+        content = json.loads(_without_comments(path.read_text(encoding="utf-8-sig")))
+    except ValueError as error:
         raise ConfigError(f"{path} is not valid JSON: {error}; correct it") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path} must hold a JSON object")
     return content
+
+
+def _without_comments(text: str) -> str:
+    """Take out what the real host reads over; strings and line numbers stay.
+
+    >>> _without_comments('{"url": "http://x"} // a link')
+    '{"url": "http://x"} '
+    """
+    return _STRING_OR_COMMENT.sub(
+        lambda found: found[0] if found[0].startswith('"') else "\n" * found[0].count("\n"), text
+    )
+
+
+def _text(section: Mapping[str, Any], name: str, default: str) -> str:
+    value = section.get(name, default)
+    if not isinstance(value, str):
+        raise ConfigError(f"host.json: {name} is {json.dumps(value)}; write a text in quotes")
+    return value
 
 
 def _slots(section: Mapping[str, Any], name: str, default: int) -> int:
@@ -129,4 +150,6 @@ def _section(root: Mapping[str, Any], *names: str) -> dict[str, Any]:
     section: Mapping[str, Any] = root
     for name in names:
         section = section.get(name) or {}
+        if not isinstance(section, dict):
+            raise ConfigError(f"{name} is {json.dumps(section)}; write an object of names and values")
     return dict(section)

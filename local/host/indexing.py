@@ -4,6 +4,8 @@ import importlib
 import inspect
 import sys
 import traceback
+import types
+import typing
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -33,6 +35,8 @@ class Trigger(StrEnum):
 _SERVED_BINDINGS = {*Trigger, "http", "durableClient"}
 _NOUNS = {Trigger.ORCHESTRATION: "orchestrator", Trigger.ACTIVITY: "activity"}
 _NAME_KEYS = {Trigger.ORCHESTRATION: "orchestration", Trigger.ACTIVITY: "activity"}
+_RETURN = "$return"
+_UNIONS = (typing.Union, types.UnionType)
 _EVERY_METHOD = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
 
 
@@ -101,7 +105,7 @@ def load_app(root: Path) -> App:
     _put_last_on_path(root)
     try:
         module = importlib.import_module("function_app")
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise IndexingError(_import_failure(error)) from error
     registers = {
         id(value): value for value in vars(module).values() if isinstance(value, func.FunctionRegister)
@@ -111,9 +115,13 @@ def load_app(root: Path) -> App:
             f"{root / 'function_app.py'} has {len(registers)} function apps at its top level; keep one"
         )
     (register,) = registers.values()
-    functions = [_describe(built) for built in register.get_functions()]
+    try:
+        functions = [_describe(built) for built in register.get_functions()]
+    except ValueError as error:  # the SDK's own refusals, of two functions with one name for instance
+        raise IndexingError(str(error)) from error
     if not functions:
         raise IndexingError(f"{root / 'function_app.py'} registers no functions")
+    _refuse_namesakes(functions)
     return App(root, functions)
 
 
@@ -147,7 +155,7 @@ def _put_last_on_path(root: Path) -> None:
     sys.path.append(str(root))
 
 
-def _import_failure(error: Exception) -> str:
+def _import_failure(error: BaseException) -> str:
     last = traceback.extract_tb(error.__traceback__)[-1]
     return (
         f"importing function_app failed at {last.filename}:{last.lineno} in {last.name}: "
@@ -164,6 +172,7 @@ def _describe(built: Any) -> Function:
             f"it serves {', '.join(sorted(_SERVED_BINDINGS))}"
         )
     call = built.get_user_function()
+    _compare_parameters(name, call, {binding.name for binding in bindings} - {_RETURN})
     return Function(
         name=name,
         trigger=Trigger(trigger.type),
@@ -174,6 +183,44 @@ def _describe(built: Any) -> Function:
         client_parameters=tuple(binding.name for binding in bindings if binding.type == "durableClient"),
         binding=trigger,
     )
+
+
+def _compare_parameters(name: str, call: Callable[..., Any], bound: set[str]) -> None:
+    """Refuse what the real worker does not load: it binds by name and reads the annotations."""
+    parameters = set(inspect.signature(call).parameters)
+    missing, unbound = bound - parameters, parameters - bound - {"context"}
+    if missing:
+        raise IndexingError(
+            f"function {name!r} has no parameter {', '.join(sorted(missing))}, which is bound; add it"
+        )
+    if unbound:
+        raise IndexingError(
+            f"function {name!r} takes {', '.join(sorted(unbound))}, which nothing binds; "
+            "name it in a decorator, or take it away"
+        )
+    try:
+        hints = typing.get_type_hints(call)
+    except NameError as error:
+        raise IndexingError(
+            f"function {name!r} has an annotation that cannot be read: {error}; import the name at run time"
+        ) from error
+    unions = sorted(each for each in bound & hints.keys() if typing.get_origin(hints[each]) in _UNIONS)
+    if unions:
+        raise IndexingError(
+            f"function {name!r} annotates {', '.join(unions)} with a union, which the worker refuses; "
+            "name one class"
+        )
+
+
+def _refuse_namesakes(functions: list[Function]) -> None:
+    named: dict[tuple[Trigger, str], Function] = {}
+    for function in functions:
+        other = named.setdefault((function.trigger, _durable_name(function).lower()), function)
+        if other is not function:
+            raise IndexingError(
+                f"functions {other.name!r} and {function.name!r} share the name "
+                f"{_durable_name(function)!r}: names are case-insensitive; rename one"
+            )
 
 
 def _durable_name(function: Function) -> str:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from testkit.hosting import APP, RunningHost, Starter
 
+ACTIVITY = '@app.activity_trigger(input_name="x")\ndef f(x): pass\n\n'
+
 
 def make_app(folder: Path, source: str) -> Path:
     app = folder / "app"
@@ -135,6 +137,42 @@ def test_two_apps_in_one_file_are_refused(start_host: Starter, tmp_path: Path) -
     source = "import azure.functions as func\na = func.FunctionApp()\nb = func.FunctionApp()\n"
     code, log = failed_start(start_host, tmp_path, make_app(tmp_path, source))
     assert (code, "has 2 function apps at its top level; keep one" in log) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("import sys\nsys.exit(0)", "function_app.py:6 in <module>: SystemExit: 0"),
+        ('@app.route(route="a")\ndef f(): pass', "function 'f' has no parameter req"),
+        ('@app.route(route="a")\ndef f(req, other): pass', "function 'f' takes other, which nothing binds"),
+        (
+            '@app.route(route="a")\ndef f(req: func.HttpRequest | None): pass',
+            "function 'f' annotates req with a union",
+        ),
+        ('@app.route(route="a")\ndef f(req: "Gone"): pass', "name 'Gone' is not defined"),
+        (
+            '@app.route(route="a")\ndef f(req): pass\n\n@app.route(route="b")\ndef f(req): pass',
+            "Function f does not have a unique function name",
+        ),
+        (
+            f"{ACTIVITY}{ACTIVITY.replace('f(x)', 'F(x)')}",
+            "functions 'f' and 'F' share the name 'F'",
+        ),
+        (
+            f'{ACTIVITY}@app.activity_trigger(input_name="x", activity="f")\ndef g(x): pass',
+            "functions 'f' and 'g' share the name 'f'",
+        ),
+        ('@app.route(route="{a}/{a}")\ndef f(req): pass', "function 'f' has the route '{a}/{a}'"),
+    ],
+)
+def test_an_app_that_the_real_worker_does_not_load_is_refused(
+    start_host: Starter, tmp_path: Path, source: str, said: str
+) -> None:
+    preamble = "import azure.durable_functions as df\nimport azure.functions as func\n\napp = df.DFApp()\n"
+    code, log = failed_start(start_host, tmp_path, make_app(tmp_path, f"{preamble}{source}\n"))
+    assert code == 1
+    assert said in log
+    assert "Traceback" not in log
 
 
 def test_a_schedule_that_is_none_is_refused(start_host: Starter, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from local.host.http import answers
 from local.host.http.keys import Keys
-from local.host.indexing import App, Function, HttpBinding, Trigger, http_binding
+from local.host.indexing import App, Function, HttpBinding, IndexingError, Trigger, http_binding
 from local.host.invoking import Invoker
 
 _logger = logging.getLogger(__name__)
@@ -88,7 +88,13 @@ def _segment(segment: str) -> str:
 def _endpoint(function: Function, prefix: str) -> _Endpoint:
     binding = http_binding(function)
     path = f"{prefix}/{binding.route}" if prefix else binding.route
-    return _Endpoint(function=function, binding=binding, path=path, pattern=compile_route(path))
+    try:
+        pattern = compile_route(path)
+    except re.error as error:
+        raise IndexingError(
+            f"function {function.name!r} has the route {binding.route!r}, which cannot be read: {error}"
+        ) from error
+    return _Endpoint(function=function, binding=binding, path=path, pattern=pattern)
 
 
 def _generality(endpoint: _Endpoint) -> list[tuple[bool, bool]]:

@@ -67,6 +67,38 @@ def test_a_file_that_is_not_json_is_named(tmp_path: Path) -> None:
         load_host_config(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"functionTimeout": 5}, "functionTimeout is 5; write a text in quotes"),
+        ({"extensions": {"http": {"routePrefix": None}}}, "routePrefix is null; write a text"),
+        ({"extensions": {"durableTask": {"hubName": 5}}}, "hubName is 5; write a text"),
+        (
+            {"extensions": {"http": {"customHeaders": ["X-A"]}}},
+            r'customHeaders is \["X-A"\]; write an object',
+        ),
+        ({"extensions": {"http": {"customHeaders": {"X-A": 1}}}}, "X-A is 1; write a text"),
+        ({"extensions": "none"}, 'extensions is "none"; write an object'),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_named(tmp_path: Path, content: object, said: str) -> None:
+    write(tmp_path, "host.json", content)
+    with pytest.raises(ConfigError, match=said):
+        load_host_config(tmp_path)
+
+
+def test_comments_are_read_over_as_on_the_real_host(tmp_path: Path) -> None:
+    text = '{ // ours\n "extensions": {"http": {"routePrefix": "a//b" /* not\n"c" */}}}\n'
+    (tmp_path / "host.json").write_text(text, encoding="utf-8")
+    assert load_host_config(tmp_path).route_prefix == "a//b"
+
+
+def test_settings_that_are_no_object_are_named(tmp_path: Path) -> None:
+    write(tmp_path, "local.settings.json", {"Values": ["A"]})
+    with pytest.raises(ConfigError, match="Values is"):
+        load_local_settings(tmp_path)
+
+
 def test_a_number_of_slots_that_is_none_is_named(tmp_path: Path) -> None:
     durable = {"maxConcurrentActivityFunctions": "many"}
     write(tmp_path, "host.json", {"extensions": {"durableTask": durable}})
