@@ -194,11 +194,15 @@ def _restore(options: Options, config: HostConfig) -> tuple[Checkpoint, Hub]:
     hub = Hub(AlarmClock(like_azure_storage(config.max_polling_interval) if options.real_timers else exact))
     if options.state is None:
         return Checkpoint(":memory:"), hub
-    checkpoint, snapshots, complaint = open_checkpoint(options.state)
-    if complaint:
-        _logger.warning("%s", complaint)
-    hub.restore(snapshots)
-    return checkpoint, hub
+    opened = open_checkpoint(options.state)
+    if opened.aside is not None:
+        _logger.warning(
+            "%s: %s could not be read; set aside as %s, the others go on: %d",
+            *(options.state, ", ".join(opened.contents.lost) or "a part of it"),
+            *(opened.aside, len(opened.contents.instances)),
+        )
+    hub.restore(opened.snapshots)
+    return opened.checkpoint, hub
 
 
 def _write_whole(path: Path, text: str) -> None:

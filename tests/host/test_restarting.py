@@ -109,21 +109,25 @@ def test_a_corrupt_checkpoint_is_set_aside_and_said(start_host: Starter, tmp_pat
         "identity = 'null'",
         "history = x'ffff'",
         "pending = x'ff'",
+        "failure = x'ffff'",
+        """view = replace(view, 'wait_go', 'fan_out')""",
     ],
 )
 def test_an_instance_whose_row_is_damaged_is_set_aside_and_no_other(
     start_host: Starter, tmp_path: Path, damage: str
 ) -> None:
-    state = tmp_path / "state.db"
-    host = start_host("--state", str(state))
+    state, ready = tmp_path / "state.db", tmp_path / "ready.json"
+    host = start_host("--state", str(state), "--ready-file", str(ready))
+    key = _system_key(ready)
     hurt, whole = host.start("wait_go"), host.start("wait_go")
     host.kill()
     with sqlite3.connect(state) as database:
         database.execute(f"update instance set {damage} where id = ?", (hurt,))  # noqa: S608 - a test's own
     database.close()
 
-    host = start_host("--state", str(state))
+    host = start_host("--state", str(state), "--ready-file", str(ready))
 
+    assert _system_key(ready) == key, "links given out before still open"
     assert [status["instanceId"] for status in host.ask("GET", "/instances").json] == [whole]
     (aside,) = tmp_path.glob("state.db.corrupt-*")
     assert f"{hurt} could not be read; set aside as {aside}, the others go on" in host.log.read_text()

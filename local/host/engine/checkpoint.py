@@ -3,23 +3,28 @@
 A transaction holds all instances that changed, taken under the hub's lock: the file always shows
 one consistent moment. Clients are answered after their change is in it; what workers do follows
 within a fraction of a second, and is done again after a kill (activities run at least once).
+
+Each instance carries a digest of itself: damage in a row is seen, also where what is left still
+reads well, and costs that instance alone. A damaged file is set aside whole, and a new one begins
+with what it still tells.
 """
 
 import dataclasses
+import hashlib
 import json
 import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
-
-from google.protobuf.message import DecodeError
+from typing import Literal
 
 from local.host.engine.hub import Hub
-from local.host.engine.instances import InstanceView, Snapshot, check_whole
+from local.host.engine.instances import InstanceView, Snapshot
 from local.host.protocol.history import Identity, ParentLink
 
 # What a kill may undo: short beside any activity, long enough to batch a burst of episodes.
@@ -30,21 +35,33 @@ _RETRY_PAUSE_SECONDS = 5
 # A host that is just ending still holds the file.
 _LOCK_PATIENCE_SECONDS = 1
 
-# What reading a damaged row may raise.
-_UNREADABLE = (DecodeError, ValueError, TypeError, KeyError, AttributeError)
-
 _logger = logging.getLogger(__name__)
 
 _SCHEMA = """
 create table if not exists instance(
     id text primary key, view text not null, identity text not null,
-    history blob not null, pending blob not null, failure blob not null);
+    history blob not null, pending blob not null, failure blob not null, digest text not null);
 create table if not exists secret(name text primary key, value text not null);
 """
 
 
 class StateError(Exception):
     """A checkpoint that cannot be used, though it is not corrupt; the message names the remedy."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """What a file tells; `lost` names the instances that it knows of and no longer tells."""
+
+    is_sound: bool
+    instances: Mapping[str, Snapshot] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    lost: tuple[str, ...] = ()
+
+    @property
+    def is_whole(self) -> bool:
+        """Nothing is damaged."""
+        return self.is_sound and not self.lost
 
 
 class Checkpoint:
@@ -54,36 +71,46 @@ class Checkpoint:
         """Open the file or create it; sqlite3.DatabaseError if it is none of ours."""
         # Client threads and the saver's thread take turns under the saver's lock.
         self._database = sqlite3.connect(path, timeout=_LOCK_PATIENCE_SECONDS, check_same_thread=False)
-        # One host per file: a second one is refused instead of writing over the first.
-        self._database.execute("pragma locking_mode=exclusive")
-        # A killed process loses nothing that was committed; only a power cut could.
-        self._database.execute("pragma journal_mode=wal")
-        self._database.execute("pragma synchronous=normal")
-        self._database.executescript(_SCHEMA)
+        try:
+            # One host per file: a second one is refused instead of writing over the first.
+            self._database.execute("pragma locking_mode=exclusive")
+            # A killed process loses nothing that was committed; only a power cut could.
+            self._database.execute("pragma journal_mode=wal")
+            self._database.execute("pragma synchronous=normal")
+            self._database.executescript(_SCHEMA)
+        except sqlite3.Error:
+            self._database.close()
+            raise
 
-    def load(self) -> tuple[list[Snapshot], list[str]]:
-        """Give all instances that can be read, and the ids of those that cannot."""
-        rows = self._database.execute("select id, view, identity, history, pending, failure from instance")
-        snapshots, damaged = [], []
-        for instance_id, *row in rows:
-            try:
-                snapshots.append(_snapshot(row))
-            except _UNREADABLE:
-                damaged.append(instance_id)
-        return snapshots, damaged
+    def read(self) -> Contents:
+        """Give all that the file tells, each row by itself: damage costs only what it hit."""
+        instances: dict[str, Snapshot] = {}
+        lost = []
+        for number, instance_id in self._listed().items():
+            snapshot = self._instance(number)
+            if snapshot is None:
+                lost.append(instance_id)
+            else:
+                instances[snapshot.view.instance_id] = snapshot
+        return Contents(
+            is_sound=self._is_sound(),
+            instances=instances,
+            secrets=self._secrets(),
+            lost=tuple(sorted(set(lost) - instances.keys())),
+        )
 
-    def copy_to(self, path: Path) -> None:
-        """Write the whole of it into another file."""
-        with sqlite3.connect(path) as copy:
-            self._database.backup(copy)
-        copy.close()
+    def begin_with(self, contents: Contents) -> None:
+        """Write what another file told."""
+        self.save(contents.instances)
+        for name, value in contents.secrets.items():
+            self.secret(name, value)
 
     def save(self, changes: Mapping[str, Snapshot | None]) -> None:
         """Write changed instances and delete those that are gone, in one transaction."""
         kept = [(key, *_row(snapshot)) for key, snapshot in changes.items() if snapshot is not None]
         gone = [(key,) for key, snapshot in changes.items() if snapshot is None]
         with self._database:
-            self._database.executemany("insert or replace into instance values(?, ?, ?, ?, ?, ?)", kept)
+            self._database.executemany("insert or replace into instance values(?, ?, ?, ?, ?, ?, ?)", kept)
             self._database.executemany("delete from instance where id = ?", gone)
 
     def secret(self, name: str, fresh: str) -> str:
@@ -96,6 +123,34 @@ class Checkpoint:
     def close(self) -> None:
         """Close the file."""
         self._database.close()
+
+    def _is_sound(self) -> bool:
+        try:
+            return list(self._database.execute("pragma integrity_check")) == [("ok",)]
+        except sqlite3.DatabaseError:
+            return False
+
+    def _listed(self) -> dict[int, str]:
+        """Give row numbers and ids; table and index both list them, and damage hits one at a time."""
+        found: dict[int, str] = {}
+        for source in ("instance", "instance not indexed"):
+            with suppress(sqlite3.DatabaseError):
+                rows = self._database.execute(f"select rowid, id from {source}")  # noqa: S608 - ours
+                found |= {number: str(instance_id) for number, instance_id in rows}
+        return found
+
+    def _instance(self, number: int) -> Snapshot | None:
+        query = "select view, identity, history, pending, failure, digest from instance where rowid = ?"
+        try:
+            *row, digest = self._database.execute(query, (number,)).fetchone()
+            return _snapshot(*row) if digest == _digest(row) else None
+        except (sqlite3.DatabaseError, ValueError, TypeError, KeyError):
+            return None
+
+    def _secrets(self) -> dict[str, str]:
+        with suppress(sqlite3.DatabaseError):
+            return dict(self._database.execute("select name, value from secret"))
+        return {}
 
 
 class Saver:
@@ -132,55 +187,84 @@ class Saver:
             time.sleep(_WRITE_PAUSE_SECONDS)
 
 
-def open_checkpoint(path: Path) -> tuple[Checkpoint, list[Snapshot], str]:
-    """Open a checkpoint and read it; what is corrupt is set aside, alone if it can be, and said."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A checkpoint ready for use; `aside` is where its damaged forerunner lies now."""
+
+    checkpoint: Checkpoint
+    contents: Contents
+    aside: Path | None
+
+    @property
+    def snapshots(self) -> Iterable[Snapshot]:
+        """What a hub takes up."""
+        return self.contents.instances.values()
+
+
+def open_checkpoint(path: Path) -> Opened:
+    """Open a checkpoint and read it; a damaged one is set aside, and a new one takes over what it tells."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    checkpoint = _open(path)
+    contents = Contents(is_sound=False) if checkpoint is None else checkpoint.read()
+    if checkpoint is not None and contents.is_whole:
+        return Opened(checkpoint=checkpoint, contents=contents, aside=None)
+    if checkpoint is not None:
+        # Before the file moves: SQLite finds the log that it removes at the end by name.
+        checkpoint.close()
+    aside = _set_aside(path)
+    fresh = Checkpoint(path)
+    fresh.begin_with(contents)
+    return Opened(checkpoint=fresh, contents=contents, aside=aside)
+
+
+def _open(path: Path) -> Checkpoint | None:
+    """Open the file; None if it is no database."""
+    if _log_of(path).exists() and not (path.exists() and path.stat().st_size):
+        # SQLite would take the file for a new one, and drop its log, with all that was written last.
+        return None
     try:
-        checkpoint = Checkpoint(path)
-        snapshots, damaged = checkpoint.load()
-        return checkpoint, snapshots, _without(checkpoint, damaged, path) if damaged else ""
+        return Checkpoint(path)
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
             raise StateError(f"{path} is in use by another host: stop it, or name another file") from error
         raise StateError(f"{path} cannot be used ({error}): name a file that can be written") from error
     except sqlite3.DatabaseError:
-        aside = _set_aside(path)
-        return Checkpoint(path), [], f"{path} could not be read; set aside as {aside}, starting empty"
-
-
-def _without(checkpoint: Checkpoint, damaged: list[str], path: Path) -> str:
-    aside = _beside(path)
-    checkpoint.copy_to(aside)
-    checkpoint.save(dict.fromkeys(damaged))
-    return f"{path}: {', '.join(damaged)} could not be read; set aside as {aside}, the others go on"
-
-
-def _beside(path: Path) -> Path:
-    return path.with_name(f"{path.name}.corrupt-{time.strftime('%Y%m%dT%H%M%S')}")
+        return None
 
 
 def _set_aside(path: Path) -> Path:
-    aside = _beside(path)
-    path.rename(aside)
-    # A write-ahead log belongs to the file it was written for.
-    for suffix in ("-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    aside = path.with_name(f"{path.name}.corrupt-{time.strftime('%Y%m%dT%H%M%S')}")
+    # A write-ahead log belongs to the file it was written for, and holds what was written last.
+    for source, target in ((path, aside), (_log_of(path), _log_of(aside))):
+        with suppress(FileNotFoundError):
+            source.rename(target)
     return aside
 
 
-def _row(snapshot: Snapshot) -> tuple[str, str, bytes, bytes, bytes]:
+def _log_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}-wal")
+
+
+def _row(snapshot: Snapshot) -> tuple[str, str, bytes, bytes, bytes, str]:
     view = json.dumps(dataclasses.asdict(snapshot.view), default=datetime.isoformat)
     identity = json.dumps(dataclasses.asdict(snapshot.identity))
-    return view, identity, snapshot.history, snapshot.pending, snapshot.failure
+    columns = (view, identity, snapshot.history, snapshot.pending, snapshot.failure)
+    return *columns, _digest(columns)
 
 
-def _snapshot(row: Sequence[Any]) -> Snapshot:
-    view, identity, history, pending, failure = row
-    snapshot = Snapshot(
+def _digest(columns: Iterable[str | bytes]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for column in columns:
+        content = column.encode() if isinstance(column, str) else column
+        digest.update(len(content).to_bytes(8))
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def _snapshot(view: str, identity: str, history: bytes, pending: bytes, failure: bytes) -> Snapshot:
+    return Snapshot(
         view=_view(view), identity=_identity(identity), history=history, pending=pending, failure=failure
     )
-    check_whole(snapshot)
-    return snapshot
 
 
 def _view(text: str) -> InstanceView:

@@ -140,11 +140,3 @@ def pack(events: Iterable[pb.HistoryEvent]) -> bytes:
 def unpack(content: bytes) -> list[pb.HistoryEvent]:
     """Read what `pack` wrote; DecodeError if it is damaged."""
     return list(pb.HistoryChunk.FromString(content).events)
-
-
-def check_whole(snapshot: Snapshot) -> None:
-    """Raise DecodeError or KeyError unless a hub can take the snapshot up."""
-    unpack(snapshot.history)
-    unpack(snapshot.pending)
-    pb.TaskFailureDetails.FromString(snapshot.failure)
-    STATUS_CODES[snapshot.view.status]
