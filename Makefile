@@ -16,8 +16,8 @@ setup: ## install what is missing: Debian packages, .venv, Azurite and azcopy
 demo: setup ## warm a real BLAST database onto three nodes, and prove it
 	@$(PYTHON) -m local demo
 
-up: setup ## start the laptop stack and leave it running
-	@$(PYTHON) -m local up
+up: setup ## start the laptop stack and leave it running; CONTROL=1 lets it be made to fail
+	@$(PYTHON) -m local up $(if $(CONTROL),--control)
 
 down: ## end the laptop stack
 	@[ ! -x $(PYTHON) ] || $(PYTHON) -m local down

@@ -1,6 +1,7 @@
 """`python -m local COMMAND`: the laptop stack, by hand. `make` has a target for each command."""
 
 import argparse
+import json
 import os
 import re
 import signal
@@ -11,11 +12,12 @@ from types import FrameType
 from local import databases, demo, stack, wiring
 from local.azurite import AzuriteError
 from local.bars import StepBars, console, timed
+from local.clusters import Embedded
 from local.dashboard import DashboardError
 from local.databases import DatabaseError
 from local.demo import DemoError
 from local.evidence import EvidenceError
-from local.hosts import HostError
+from local.hosts import EmbeddedHost, HostError
 from local.kubeconfigs import ClusterError
 from local.places import places
 from local.stack import Stack, StackError
@@ -52,7 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     proof = commands.add_parser("demo", help="warm a real database onto three nodes, and prove it")
     proof.add_argument("--svg", type=Path, help="also draw what was printed into this file")
     proof.set_defaults(act=_demo)
-    commands.add_parser("up", help="start the stack and leave it running").set_defaults(act=_up)
+    start = commands.add_parser("up", help="start the stack and leave it running")
+    start.add_argument("--control", action="store_true", help="let host, cluster and Azure be made to fail")
+    start.set_defaults(act=_up)
     commands.add_parser("down", help="end the stack").set_defaults(act=_down)
     commands.add_parser("status", help="where everything is").set_defaults(act=_status)
     staging = commands.add_parser(
@@ -74,11 +78,11 @@ def _demo(arguments: argparse.Namespace) -> int:
     return 0 if proven else 1
 
 
-def _up(_: argparse.Namespace) -> int:
+def _up(arguments: argparse.Namespace) -> int:
     stack.planned(places())  # what cannot start is said before anything slow
     folders = databases.prepare(places().data, StepBars())
     with timed("starting Azurite, ARM, Kubernetes with its nodes, and the Functions host"):
-        up = stack.up(places())
+        up = stack.up(places(), control=arguments.control)
     for folder in folders:
         stage(up.wiring.staging_server, folder, folder.name, StepBars())
     _describe(up)
@@ -119,6 +123,7 @@ def _describe(up: Stack) -> None:
         *(f"{node:<19}{where.blast_folder(node)}" for node in plan.node_names if plan.sees_nodes),
         *(f"log                {file}" for file in stack.log_files(where) if file != where.blob_requests),
         f"blob request log   {where.blob_requests}",
+        *_controls(up),
         "",
         "Try it:",
         f"  curl -s {plan.app_url}/api/warmup/start -H 'Content-Type: application/json' -d '{body}'",
@@ -126,6 +131,21 @@ def _describe(up: Stack) -> None:
         f"  curl -s '{plan.app_url}/api/monitor/aks/warmup-status?{query}'",
     ]
     sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _controls(up: Stack) -> list[str]:
+    """Where the stack can be made to fail, if it was started so."""
+    plan, where = up.wiring, up.wiring.places
+    azure = json.loads((where.root / "azure-ready.json").read_text())["control"]
+    if azure is None:
+        return []
+    tokens = where.cluster / "cluster" / "tokens.json"
+    cluster = f"https://127.0.0.1:{plan.ports.cluster}/control/ (its token: {tokens})"
+    return [
+        *([f"faults of the host {plan.app_url}/admin/faults"] if isinstance(plan.host, EmbeddedHost) else []),
+        *([f"the cluster's      {cluster}"] if isinstance(plan.cluster, Embedded) else []),
+        f"Azure's            {azure}/",
+    ]
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

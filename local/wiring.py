@@ -73,7 +73,7 @@ class Wiring:
     host: Host
     cluster: Cluster
     address: str = "127.0.0.1"  # of this machine, where nodes reach blobs and the identity endpoint
-    control: bool = False  # whether cluster and azure also serve their controls, for tests
+    control: bool = False  # whether host, cluster and azure can be made to fail
 
     @property
     def app_url(self) -> str:
