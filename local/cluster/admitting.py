@@ -26,11 +26,8 @@ def admit(store: Store, kind: Kind, item: Json, before: Json | None = None) -> N
         raise refusal
 
 
-def warnings(store: Store, kind: Kind, item: Json) -> dict[str, str]:
-    """The `Warning` header for whoever wrote an object that will not run."""
+def warnings(store: Store, kind: Kind, item: Json) -> tuple[str, ...]:
+    """What whoever wrote an object that will not run is told."""
     namespace = store.find(NAMESPACES, "", namespace_of(item))
     told = podsecurity.warning(namespace, kind, item) if namespace else None
-    if told is None:
-        return {}
-    quoted = told.replace("\\", "\\\\").replace('"', '\\"')
-    return {"Warning": f'299 - "{quoted}"'}
+    return () if told is None else (told,)

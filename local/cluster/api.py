@@ -16,6 +16,7 @@ from starlette.routing import Route
 from local.cluster import (
     admitting,
     discovery,
+    known_fields,
     openapi,
     podlogs,
     protobuf,
@@ -128,16 +129,28 @@ async def _serve(api: Api, http: Request, request: ApiRequest) -> Response:
         return JSONResponse(_delete(api, request, body or {}))
     if request.verb == "create":
         body = await webhooks.mutated(api.store, _place(request), body)
-    item, code = _write(api, request, media_type, body)
-    return JSONResponse(item, code, headers=admitting.warnings(api.store, request.kind, item))
+    written = _write(api, request, media_type, body)
+    response = JSONResponse(written.item, written.code)
+    for warning in (*written.warnings, *admitting.warnings(api.store, request.kind, written.item)):
+        response.headers.append("Warning", f"299 - {json.dumps(warning, ensure_ascii=False)}")
+    return response
 
 
-def _write(api: Api, request: ApiRequest, content_type: str, body: Any) -> tuple[Json, int]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Written:
+    item: Json
+    code: int = HTTPStatus.OK
+    warnings: tuple[str, ...] = ()
+
+
+def _write(api: Api, request: ApiRequest, content_type: str, body: Any) -> _Written:
+    if request.verb == "patch":
+        return _patch(api, request, content_type, body)
+    known, warnings = known_fields.known(request, body)
     if request.verb == "create":
-        return writing.create(api.store, _place(request), body), HTTPStatus.CREATED
-    if request.verb == "update":
-        return writing.replace(api.store, _place(request), body), HTTPStatus.OK
-    return _patch(api, request, content_type, body)
+        item = writing.create(api.store, _place(request), known)
+        return _Written(item=item, code=HTTPStatus.CREATED, warnings=warnings)
+    return _Written(item=writing.replace(api.store, _place(request), known), warnings=warnings)
 
 
 def _read(api: Api, request: ApiRequest, accept: str) -> Response:
@@ -175,18 +188,20 @@ def _list(api: Api, request: ApiRequest, selection: Selection, table_include: st
     return {**identity, "metadata": page.metadata, "items": bare}
 
 
-def _patch(api: Api, request: ApiRequest, content_type: str, body: Any) -> tuple[Json, int]:
+def _patch(api: Api, request: ApiRequest, content_type: str, body: Any) -> _Written:
     media_type = content_type.partition(";")[0].strip()
     place = _place(request)
     if media_type == APPLY_TYPE:
+        known_fields.check_applied(request, body)
         applier = Applier(manager=request.query.get("fieldManager", ""), force=request.flag("force"))
         applied, created = writing.apply(api.store, place, body, applier)
-        return applied, HTTPStatus.CREATED if created else HTTPStatus.OK
+        return _Written(item=applied, code=HTTPStatus.CREATED if created else HTTPStatus.OK)
     patch = PATCHES.get(media_type)
     if patch is None:
         raise unsupported_media_type([*PATCHES, APPLY_TYPE])
     before = api.store.get(request.kind, request.namespace, request.name)
-    return writing.replace(api.store, place, patch(before, body)), HTTPStatus.OK
+    known, warnings = known_fields.known(request, patch(before, body))
+    return _Written(item=writing.replace(api.store, place, known), warnings=warnings)
 
 
 def _delete(api: Api, request: ApiRequest, body: Json) -> Json:
@@ -219,7 +234,8 @@ def _delete_options(request: ApiRequest, body: Json) -> DeleteOptions:
 
 
 def _selection(request: ApiRequest) -> Selection:
-    return parse_selection(request.query.get("labelSelector", ""), request.query.get("fieldSelector", ""))
+    labels, fields = (request.query.get(f"{each}Selector", "") for each in ("label", "field"))
+    return parse_selection(request.kind, labels, fields)
 
 
 def _place(request: ApiRequest) -> Place:

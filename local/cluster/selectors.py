@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from local.cluster.failures import bad_request
 from local.cluster.objects import Json, labels_of
+from local.cluster.resources import EVENTS, JOBS, NAMESPACES, NODES, PODS, SECRETS, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,6 +18,25 @@ _SET = re.compile(r"^([\w./-]+)\s+(in|notin)\s*\(([^)]*)\)$")
 _EQUAL = re.compile(r"^([\w./-]+)\s*(==|=|!=)\s*([\w.-]*)$")
 _PRESENCE = re.compile(r"^(!?)\s*([\w./-]+)$")
 _FIELD = re.compile(r"^([\w.]+)(==|=|!=)(.*)$")
+
+# What the real server lets a field selector name, besides an object's name and namespace.
+_FIELDS: dict[Kind, tuple[str, ...]] = {
+    PODS: (
+        *("spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName"),
+        *("spec.hostNetwork", "status.phase", "status.podIP", "status.podIPs", "status.nominatedNodeName"),
+    ),
+    NODES: ("spec.unschedulable",),
+    NAMESPACES: ("status.phase",),
+    SECRETS: ("type",),
+    JOBS: ("status.successful",),
+    EVENTS: (
+        *(f"involvedObject.{name}" for name in ("kind", "namespace", "name", "uid", "apiVersion")),
+        *("involvedObject.resourceVersion", "involvedObject.fieldPath"),
+        *("reason", "reportingComponent", "source", "type"),
+    ),
+}
+_ELSEWHERE = {"source": "source.component", "status.successful": "status.succeeded"}
+_EMPTY = {"spec.unschedulable": "false", "spec.hostNetwork": "false", "status.successful": "0"}
 
 Operator = Literal["in", "notin", "exists", "absent"]
 
@@ -42,16 +62,17 @@ class Requirement:
 class FieldRequirement:
     """One term of a field selector."""
 
-    path: tuple[str, ...]
+    label: str
     value: str
     equal: bool
 
     def holds(self, item: Json) -> bool:
-        """Whether the object's field has (or has not) this value; a missing field is the empty string."""
+        """Whether the object's field has (or has not) this value; a missing field has Go's empty value."""
         found: Any = item
-        for part in self.path:
+        for part in _ELSEWHERE.get(self.label, self.label).split("."):
             found = found.get(part) if isinstance(found, dict) else None
-        return (_text(found) == self.value) == self.equal
+        text = _EMPTY.get(self.label, "") if found is None else _text(found)
+        return (text == self.value) == self.equal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +90,14 @@ class Selection:
         )
 
 
-def parse_selection(labels: str, fields: str) -> Selection:
+def parse_selection(kind: Kind, labels: str, fields: str) -> Selection:
     """From the query parameters `labelSelector` and `fieldSelector`; raises 400."""
-    return Selection(labels=parse_labels(labels), fields=parse_fields(fields))
+    terms = parse_fields(fields)
+    everywhere = ("metadata.name", "metadata.namespace") if kind.namespaced else ("metadata.name",)
+    for term in terms:
+        if term.label not in {*everywhere, *_FIELDS.get(kind, ())}:
+            raise bad_request(f"field label not supported: {term.label}")
+    return Selection(labels=parse_labels(labels), fields=terms)
 
 
 def parse_labels(text: str) -> tuple[Requirement, ...]:
@@ -151,10 +177,10 @@ def _parse_field(term: str) -> FieldRequirement:
         raise bad_request(
             f"invalid selector: '{term}'; can't understand '{term}'; not of the form field=value"
         )
-    return FieldRequirement(path=tuple(found[1].split(".")), value=found[3].strip(), equal=found[2] != "!=")
+    return FieldRequirement(label=found[1], value=found[3].strip(), equal=found[2] != "!=")
 
 
 def _text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    return "" if value is None else str(value)
+    return str(value)

@@ -255,6 +255,61 @@ def test_malformed_objects_get_an_answer(
     assert told in answer.body["message"]
 
 
+TOLD = (
+    'unknown field "spec.template.spec.containers[0].imagee", unknown field "spec.template.spec.tolerationz"'
+)
+
+
+def misspelt(name: str) -> Json:
+    body = daemon_set(name, {**pod_spec([]), "tolerationz": []})
+    body["spec"]["template"]["spec"]["containers"][0]["imagee"] = "x"
+    return body
+
+
+def test_an_unknown_field_is_refused_where_the_request_is_strict(cluster: Cluster, namespace: str) -> None:
+    path = f"/apis/apps/v1/namespaces/{namespace}/daemonsets"
+    answer = cluster.ask("POST", f"{path}?fieldValidation=Strict", misspelt("strict"))
+    assert (answer.code, answer.body["reason"]) == (400, "BadRequest")
+    assert answer.body["message"] == (
+        f'DaemonSet in version "v1" cannot be handled as a DaemonSet: strict decoding error: {TOLD}'
+    )
+    assert cluster.ask("GET", f"{path}/strict").code == 404
+
+
+@pytest.mark.parametrize(
+    ("policy", "warned"), [("", True), ("?fieldValidation=Warn", True), ("?fieldValidation=Ignore", False)]
+)
+def test_an_unknown_field_is_pruned_and_told_of(
+    cluster: Cluster, namespace: str, policy: str, *, warned: bool
+) -> None:
+    path = f"/apis/apps/v1/namespaces/{namespace}/daemonsets"
+    answer = cluster.ask("POST", f"{path}{policy}", misspelt("pruned"))
+    assert answer.code == 201
+    spec = cluster.ask("GET", f"{path}/pruned").body["spec"]["template"]["spec"]
+    assert "tolerationz" not in spec
+    assert "imagee" not in spec["containers"][0]
+    assert answer.warnings == (tuple(f"299 - {json.dumps(each)}" for each in TOLD.split(", ")) * warned)
+
+
+def test_a_strict_patch_and_every_apply_refuse_an_unknown_field(cluster: Cluster, namespace: str) -> None:
+    path = f"/apis/apps/v1/namespaces/{namespace}/daemonsets/d"
+    assert cluster.ask("POST", path.removesuffix("/d"), daemon_set("d", pod_spec([]))).code == 201
+    typo: Json = {"spec": {"template": {"spec": {"tolerationz": []}}}}
+    patched = cluster.ask(
+        "PATCH", f"{path}?fieldValidation=Strict", typo, Content_Type="application/merge-patch+json"
+    )
+    assert patched.code == 422
+    assert 'strict decoding error: unknown field "spec.template.spec.tolerationz"' in patched.body["message"]
+    applied = cluster.ask(
+        "PATCH",
+        f"{path}?fieldManager=me",
+        {"apiVersion": "apps/v1", "kind": "DaemonSet", **typo},
+        Content_Type="application/apply-patch+yaml",
+    )
+    assert applied.code == 500
+    assert ".spec.template.spec.tolerationz: field not declared in schema" in applied.body["message"]
+
+
 @pytest.mark.parametrize("body", [["no", "pod"], "text", 7, None])
 def test_a_body_that_is_no_object_is_refused(cluster: Cluster, namespace: str, body: object) -> None:
     assert cluster.ask("POST", f"/api/v1/namespaces/{namespace}/pods", body).code == 400
@@ -271,6 +326,8 @@ def test_a_body_that_is_no_object_is_refused(cluster: Cluster, namespace: str, b
         ("PUT", "/api/v1/namespaces/default/pods", 405),
         ("GET", "/api/v1/pods?limit=many", 400),
         ("GET", "/api/v1/pods?fieldSelector=nonsense", 400),
+        ("GET", "/api/v1/pods?fieldSelector=status.bogus%3D1", 400),
+        ("POST", "/api/v1/namespaces/default/pods?fieldValidation=Sometimes", 400),
         ("DELETE", "/api/v1/namespaces/default/pods/x?propagationPolicy=Sideways", 400),
         ("GET", "/control/state", 404),
     ],

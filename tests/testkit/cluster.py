@@ -47,6 +47,7 @@ class Answer:
 
     code: int
     body: Any
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +93,8 @@ class Cluster:
         try:
             connection.request(method, path, None if body is None else json.dumps(body), sent)
             response = connection.getresponse()
-            return Answer(code=response.status, body=json.loads(response.read()))
+            warnings = tuple(response.headers.get_all("Warning") or ())
+            return Answer(code=response.status, body=json.loads(response.read()), warnings=warnings)
         finally:
             connection.close()
 

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from local.cluster.failures import ApiError
+from local.cluster.resources import DAEMON_SETS, NODES, PODS, Kind
 from local.cluster.selectors import expressions_hold, parse_labels, parse_selection, selects
 
 keys = st.sampled_from(["a", "b", "example.com/c"])
@@ -23,15 +24,32 @@ def test_a_requirement_and_its_opposite_share_the_world(labels: dict[str, str], 
 
 @given(labels=labels_strategy)
 def test_an_empty_selector_selects_everything(labels: dict[str, str]) -> None:
-    assert parse_selection("", "").holds({"metadata": {"labels": labels}})
+    assert parse_selection(PODS, "", "").holds({"metadata": {"labels": labels}})
     assert selects({}, labels)
 
 
 def test_fields_are_compared_as_text_and_missing_ones_are_empty() -> None:
     item = {"metadata": {"name": "n"}, "spec": {"unschedulable": True}}
-    assert parse_selection("", "spec.unschedulable=true,metadata.name=n").holds(item)
-    assert parse_selection("", "status.phase=,spec.nodeName!=x").holds(item)
-    assert not parse_selection("", "metadata.name==m").holds(item)
+    assert parse_selection(NODES, "", "spec.unschedulable=true,metadata.name=n").holds(item)
+    assert parse_selection(PODS, "", "status.phase=,spec.nodeName!=x").holds(item)
+    assert parse_selection(NODES, "", "spec.unschedulable=false").holds(
+        {"metadata": {"name": "n"}, "spec": {}}
+    )
+    assert not parse_selection(PODS, "", "metadata.name==m").holds(item)
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [
+        (PODS, "status.bogus"),
+        (PODS, "spec.unschedulable"),
+        (NODES, "metadata.namespace"),
+        (DAEMON_SETS, "spec"),
+    ],
+)
+def test_a_field_that_the_kind_is_not_selected_by_is_refused(kind: Kind, field: str) -> None:
+    with pytest.raises(ApiError, match=f"field label not supported: {field}"):
+        parse_selection(kind, "", f"{field}=1")
 
 
 def test_node_expressions_compare_numbers() -> None:
