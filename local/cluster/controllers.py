@@ -22,6 +22,7 @@ from local.cluster.objects import (
     is_deleting,
     name_of,
     namespace_of,
+    owners_of,
     timestamp,
     uid_of,
     utc_now,
@@ -31,6 +32,8 @@ from local.cluster.retrying import Retries
 from local.cluster.scheduling import Placement, place
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from local.cluster.daemonsets import Plan
     from local.cluster.store import Store
 
@@ -66,8 +69,9 @@ async def sync(store: Store, retries: Retries) -> None:
 async def sync_daemon_sets(store: Store, retries: Retries) -> None:
     """Follow each DaemonSet's plan."""
     nodes = store.list(NODES)
-    owned = _pods_by_controller(store)
     daemon_sets = [item for item in store.list(DAEMON_SETS) if not is_deleting(item)]
+    _adopt_orphans(store, daemon_sets)
+    owned = _pods_by_controller(store)
     retries.keep({uid_of(item) for item in daemon_sets})
     for daemon_set in daemon_sets:
         plan = daemonsets.reconcile(daemon_set, nodes, owned[uid_of(daemon_set)])
@@ -95,6 +99,17 @@ def schedule_pods(store: Store) -> None:
             _tell_unschedulable(store, pod, placement)
         else:
             by_node[placement.node].append(_bind(store, pod, placement.node))
+
+
+def _adopt_orphans(store: Store, daemon_sets: Sequence[Json]) -> None:
+    """Take pods that nobody controls and a selector matches, as left by a deletion that orphans."""
+    for pod in store.list(PODS):
+        if controller_uid(pod) or is_deleting(pod):
+            continue
+        owner = next((each for each in daemon_sets if daemonsets.would_own(each, pod)), None)
+        if owner is not None:
+            references = [*owners_of(pod), daemonsets.owner_reference(owner)]
+            store.update(PODS, {**pod, "metadata": {**pod["metadata"], "ownerReferences": references}})
 
 
 def _pods_by_controller(store: Store) -> dict[str, list[Json]]:

@@ -23,6 +23,7 @@ from local.cluster.objects import (
     uid_of,
 )
 from local.cluster.scheduling import matches_node, untolerated_taint
+from local.cluster.selectors import selects
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,6 +97,24 @@ def revision_of(daemon_set: Json) -> str:
     return hashlib.sha256(template).hexdigest()[:REVISION_LENGTH]
 
 
+def owner_reference(daemon_set: Json) -> Json:
+    """How a pod names the DaemonSet that controls it."""
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "name": name_of(daemon_set),
+        "uid": uid_of(daemon_set),
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def would_own(daemon_set: Json, pod: Json) -> bool:
+    """Whether the DaemonSet's selector means this pod, and a node is known that it is for."""
+    here = namespace_of(pod) == namespace_of(daemon_set) and bool(node_of(pod))
+    return here and selects(daemon_set["spec"]["selector"], labels_of(pod))
+
+
 def new_pod(daemon_set: Json, node: str) -> Json:
     """The pod for one node, as it is sent to the API (the scheduler binds it)."""
     template = copy.deepcopy(daemon_set["spec"]["template"])
@@ -112,7 +131,7 @@ def new_pod(daemon_set: Json, node: str) -> Json:
                 GENERATION_LABEL: daemon_set["metadata"]["annotations"][TEMPLATE_GENERATION],
             },
             **({"annotations": metadata["annotations"]} if metadata.get("annotations") else {}),
-            "ownerReferences": [_owner_reference(daemon_set)],
+            "ownerReferences": [owner_reference(daemon_set)],
         },
         "spec": spec,
     }
@@ -222,15 +241,4 @@ def _pinned(affinity: Json, node: str) -> Json:
                 "nodeSelectorTerms": [{"matchFields": fields}]
             },
         },
-    }
-
-
-def _owner_reference(daemon_set: Json) -> Json:
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "DaemonSet",
-        "name": name_of(daemon_set),
-        "uid": uid_of(daemon_set),
-        "controller": True,
-        "blockOwnerDeletion": True,
     }

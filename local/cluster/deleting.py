@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
-from local.cluster.failures import conflict, details_of
+from local.cluster.failures import conflict, details_of, forbidden
 from local.cluster.objects import (
     Json,
     is_deleting,
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 FOREGROUND = "foregroundDeletion"
 """The finalizer of an owner that waits for its dependents to go first."""
+
+IMMORTAL = frozenset({"default", "kube-system", "kube-public"})
+"""Namespaces that no cluster lets go."""
 
 Propagation = Literal["Background", "Foreground", "Orphan"]
 PROPAGATIONS: dict[str, Propagation] = {
@@ -48,6 +51,9 @@ class DeleteOptions:
 def delete(store: Store, kind: Kind, item: Json, options: DeleteOptions) -> Json:
     """Begin or do a deletion; the answer is the object while it lingers, else a Status."""
     _check_preconditions(kind, item, options)
+    if kind == NAMESPACES and name_of(item) in IMMORTAL:
+        name = name_of(item)
+        raise forbidden(kind, name, f'namespaces "{name}" is forbidden: this namespace may not be deleted')
     if options.dry_run:
         return item
     if kind == PODS:

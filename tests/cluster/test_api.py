@@ -375,6 +375,14 @@ def test_a_table_is_made_for_kubectl(cluster: Cluster, k8s: Clients, namespace: 
     assert found["rows"][0]["cells"][:4] == ["p", "1/1", "Running", "0"]
 
 
+@pytest.mark.parametrize("name", ["default", "kube-system", "kube-public"])
+def test_a_namespace_of_the_cluster_itself_may_not_be_deleted(k8s: Clients, name: str) -> None:
+    status = refusal(k8s.core.delete_namespace, name)
+    assert (status["code"], status["reason"]) == (403, "Forbidden")
+    assert status["message"] == f'namespaces "{name}" is forbidden: this namespace may not be deleted'
+    assert k8s.core.read_namespace(name).status.phase == "Active"
+
+
 def test_a_namespace_takes_everything_in_it_along(k8s: Clients) -> None:
     k8s.core.create_namespace({"metadata": {"name": "doomed"}})
     make(k8s, "doomed", "one")

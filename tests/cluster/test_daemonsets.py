@@ -153,6 +153,21 @@ def test_orphaned_pods_stay(k8s: Clients, namespace: str) -> None:
     )
 
 
+def test_a_daemon_set_adopts_the_pods_that_its_forerunner_left(k8s: Clients, namespace: str) -> None:
+    body = daemon_set("d", stamping("x", namespace))
+    k8s.apps.create_namespaced_daemon_set(namespace, body)
+    ready(k8s, namespace)
+    before = {pod["metadata"]["uid"] for pod in pods(k8s, namespace)}
+    k8s.apps.delete_namespaced_daemon_set("d", namespace, propagation_policy="Orphan")
+
+    heir = k8s.apps.create_namespaced_daemon_set(namespace, body)
+    ready(k8s, namespace)
+
+    assert {pod["metadata"]["uid"] for pod in pods(k8s, namespace)} == before
+    owners = [owner for pod in pods(k8s, namespace) for owner in pod["metadata"]["ownerReferences"]]
+    assert {(owner["uid"], owner["controller"]) for owner in owners} == {(heir.metadata.uid, True)}
+
+
 def test_a_service_account_that_is_missing_is_told_on_the_daemon_set(k8s: Clients, namespace: str) -> None:
     spec = {**stamping("x", namespace), "serviceAccountName": "nobody"}
     k8s.apps.create_namespaced_daemon_set(namespace, daemon_set("d", spec))
