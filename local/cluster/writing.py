@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from local.cluster.admitting import admit
 from local.cluster.applying import Applier, applied, fields_of, with_owners
 from local.cluster.defaulting import TEMPLATE_GENERATION, fresh_status, with_defaults
+from local.cluster.events import Event, Source, record
 from local.cluster.failures import bad_request, conflict, forbidden
 from local.cluster.objects import Json, is_deleting, name_of, namespace_of
 from local.cluster.resources import DAEMON_SETS, JOBS, NAMESPACES, PODS, SERVICE_ACCOUNTS, Kind
@@ -38,6 +39,15 @@ SERVERS_OWN = frozenset(
 
 COUNTED_KINDS = frozenset({DAEMON_SETS, JOBS, PODS})
 """Kinds whose `metadata.generation` counts changes of the spec."""
+
+
+NEVER_RUN = Event(
+    type="Warning",
+    reason="NotRun",
+    message="Jobs are kept here and never run; a DaemonSet or a pod of its own would be",
+    source=Source(component="job-controller"),
+)
+"""What `kubectl describe job` tells instead of nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +86,8 @@ def create(store: Store, place: Place, body: Json) -> Json:
         store.create(
             SERVICE_ACCOUNTS, {"metadata": {"name": "default", "namespace": item["metadata"]["name"]}}
         )
+    if kind == JOBS:
+        record(store, made, NEVER_RUN)
     return made
 
 

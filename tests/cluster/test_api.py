@@ -352,6 +352,17 @@ def test_jobs_are_stored_and_listed(k8s: Clients, namespace: str) -> None:
     assert [job.metadata.name for job in found] == ["init-ssd-0"]
 
 
+def test_a_job_says_that_it_never_runs(k8s: Clients, namespace: str) -> None:
+    template = {"spec": {"containers": [shell("true")], "restartPolicy": "Never"}}
+    made = k8s.batch.create_namespaced_job(
+        namespace, {"metadata": {"name": "j"}, "spec": {"template": template}}
+    )
+    about = f"involvedObject.uid={made.metadata.uid}"
+    (event,) = raw(k8s.core.list_namespaced_event, namespace, field_selector=about)["items"]
+    assert (event["type"], event["reason"]) == ("Warning", "NotRun")
+    assert "Jobs are kept here and never run" in event["message"]
+
+
 def test_a_secret_gives_its_plain_text_back_encoded(k8s: Clients, namespace: str) -> None:
     body = {"metadata": {"name": "s"}, "stringData": {"k": "v"}}
     k8s.core.create_namespaced_secret(namespace, body)
