@@ -105,6 +105,21 @@ def test_a_namespace_is_created_and_deleted_from_the_command_line(kubectl: Kubec
     assert "deleted" in kubectl("delete", "namespace", "by-hand")
 
 
+def test_a_misspelt_field_is_refused_and_pruned_only_where_that_is_asked_for(kubectl: Kubectl) -> None:
+    body = manifest("typo", "true")
+    body["spec"]["template"]["spec"]["tolerationz"] = []
+
+    refused = kubectl.run("apply", "-f", "-", body=body)
+    assert refused.returncode != 0
+    assert 'strict decoding error: unknown field "spec.template.spec.tolerationz"' in refused.stderr
+
+    warned = kubectl.run("apply", "--validate=warn", "-f", "-", body=body)
+    assert warned.stdout == "daemonset.apps/typo created\n"
+    assert 'Warning: unknown field "spec.template.spec.tolerationz"' in warned.stderr
+    found = json.loads(kubectl("get", "daemonset", "typo", "-o", "json"))
+    assert "tolerationz" not in found["spec"]["template"]["spec"]
+
+
 def test_a_refused_pod_template_is_warned_of(kubectl: Kubectl, namespace: str) -> None:
     kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=baseline")
 
