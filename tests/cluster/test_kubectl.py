@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
+import sysconfig
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,11 +14,10 @@ from testkit.workloads import daemon_set, pod_spec, shell
 if TYPE_CHECKING:
     from testkit.cluster import Cluster
 
-pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="needs kubectl on PATH")
-
 Json = dict[str, Any]
 
 PATIENCE_SECONDS = 60
+KUBECTL = Path(sysconfig.get_path("scripts"), "kubectl")
 FAILS_ONCE = "echo attempt; test -e /workspace/seen && sleep 1000; touch /workspace/seen; exit 3"
 
 
@@ -25,7 +25,7 @@ class Kubectl:
     """The program, with the cluster's kubeconfig, in one namespace."""
 
     def __init__(self, cluster: Cluster, namespace: str) -> None:
-        self._start = ["kubectl", "--kubeconfig", str(cluster.kubeconfig), "--namespace", namespace]
+        self._start = [str(KUBECTL), "--kubeconfig", str(cluster.kubeconfig), "--namespace", namespace]
 
     def __call__(self, *arguments: str, body: Json | None = None) -> str:
         done = self.run(*arguments, body=body)
