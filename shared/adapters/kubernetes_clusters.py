@@ -36,6 +36,8 @@ _TRIES = 5  # a controller counts its pods between a read and a change now and t
 _POLICY = re.compile(
     r"admission webhook|admissionpolic|podsecurity|hostpath|azurepolicy|denied the request", re.IGNORECASE
 )
+# And with any other status: a policy that names no reason refuses as 422, a webhook as it likes.
+_DENIAL = re.compile(r"admission webhook \S+ denied the request|is forbidden: \w*AdmissionPolicy ")
 _NO_NODES = Selected(selection=NodeSelection(labels=(), excluded_pools=(), tolerated_taints=()), nodes=())
 
 
@@ -265,18 +267,20 @@ def _unreachable(cluster: Cluster, found: Any) -> Refusal:
 
 
 def _may_not(cluster: Cluster, verb: str, fault: Fault) -> Refusal:
+    if _DENIAL.search(fault.message) or (
+        fault.status == HTTPStatus.FORBIDDEN and _POLICY.search(fault.message)
+    ):
+        return Refusal(
+            reason=Reason.POLICY_FORBIDS,
+            message=f"a policy of cluster {cluster.name!r} forbids the warm-up's pods ({fault})",
+            remedy="exempt namespace default from the policy on hostPath; AKS Automatic cannot be warmed",
+        )
     # How much is too much is worded anew from one version to the next.
     if fault.code == "RequestEntityTooLarge" or ": Too long: " in fault.message:
         return Refusal(
             reason=Reason.DATABASE_TOO_MANY_FILES,
             message=f"the manifest does not fit into a ConfigMap ({fault})",
             remedy="stage the database with larger volumes",
-        )
-    if fault.status == HTTPStatus.FORBIDDEN and _POLICY.search(fault.message):
-        return Refusal(
-            reason=Reason.POLICY_FORBIDS,
-            message=f"a policy of cluster {cluster.name!r} forbids the warm-up's pods ({fault})",
-            remedy="exempt namespace default from the policy on hostPath; AKS Automatic cannot be warmed",
         )
     by_role = (
         "bind the app's identity to what it needs: sed s/APP_OBJECT_ID/<its object id>/ "

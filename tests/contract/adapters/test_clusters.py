@@ -1,6 +1,7 @@
 """The port `Clusters`: what it says of a cluster, and what it writes there and takes away."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -192,6 +193,22 @@ def test_more_than_fits_into_a_configmap_is_a_refusal(play: Play) -> None:
 
     assert refusal is not None
     assert refusal.reason is Reason.DATABASE_TOO_MANY_FILES
+
+
+@pytest.fixture(params=["gatekeeper", "validating-policy"])
+def policy(laptop_cluster: LaptopCluster, request: pytest.FixtureRequest) -> Iterator[None]:
+    laptop_cluster.control("PUT", "safeguards", {"policy": request.param})
+    yield
+    laptop_cluster.control("PUT", "safeguards", {"policy": None})
+
+
+@pytest.mark.usefixtures("policy")
+def test_pods_that_a_policy_forbids_are_a_refusal_with_its_remedy(play: Play) -> None:
+    refusal = play.clusters.apply(play.rollout("succeeds"), play.manifest("succeeds"))
+
+    assert refusal is not None
+    assert refusal.reason is Reason.POLICY_FORBIDS
+    assert "policy on hostPath" in refusal.remedy
 
 
 def test_only_the_run_that_wrote_it_removes_a_daemonset(play: Play) -> None:

@@ -11,6 +11,13 @@ GATEKEEPER = (
     'admission webhook "validation.gatekeeper.sh" denied the request: [azurepolicy-k8sazurev2hostfilesystem] '
     "HostPath volume is not allowed"
 )
+VALIDATING_POLICY = (
+    'daemonsets.apps "warmup-nt" is forbidden: ValidatingAdmissionPolicy '
+    "'aks-managed-baseline-hostpath-volumes' with binding 'aks-managed-baseline-hostpath-volumes-binding' "
+    "denied request: HostPath volumes detected: [workspace]"
+)
+KYVERNO = 'admission webhook "validate.kyverno.svc-fail" denied the request: resource DaemonSet was blocked'
+UNFIT = 'DaemonSet.apps "x" is invalid: spec.template.spec.volumes[0].hostPath.path: Required value'
 RBAC = 'daemonsets.apps "warmup-nt" is forbidden: User "x" cannot patch resource "daemonsets"'
 
 
@@ -22,6 +29,10 @@ RBAC = 'daemonsets.apps "warmup-nt" is forbidden: User "x" cannot patch resource
             Fault(status=403, code="Forbidden", message="violates PodSecurity baseline"),
             Reason.POLICY_FORBIDS,
         ),
+        (Fault(status=422, code="Invalid", message=VALIDATING_POLICY), Reason.POLICY_FORBIDS),
+        (Fault(status=413, code="RequestEntityTooLarge", message=VALIDATING_POLICY), Reason.POLICY_FORBIDS),
+        (Fault(status=400, code="BadRequest", message=KYVERNO), Reason.POLICY_FORBIDS),
+        (Fault(status=422, code="Invalid", message=UNFIT), Reason.CLUSTER_FORBIDDEN),
         (Fault(status=403, code="Forbidden", message=RBAC), Reason.CLUSTER_FORBIDDEN),
         (Fault(status=401, code="Unauthorized", message="Unauthorized"), Reason.CLUSTER_FORBIDDEN),
         (
