@@ -4,6 +4,7 @@ Everything is written by server-side apply under one field manager, so that writ
 and no running pod is deleted for it.
 """
 
+import logging
 import re
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
@@ -12,7 +13,7 @@ from typing import Any
 from kubernetes.client.exceptions import ApiException
 
 from shared.adapters.azure_clients import AzureClients
-from shared.adapters.errors import Fault, RefusedError, UnansweredError, calling
+from shared.adapters.errors import SDK_ERRORS, Fault, RefusedError, UnansweredError, calling, fault_of
 from shared.adapters.kubernetes_look import KubernetesLook
 from shared.adapters.kubernetes_session import Ask, Json, KubernetesSessions, may_not_sign_in
 from shared.domain import looking, naming
@@ -38,6 +39,7 @@ _POLICY = re.compile(
 )
 # And with any other status: a policy that names no reason refuses as 422, a webhook as it likes.
 _DENIAL = re.compile(r"admission webhook \S+ denied the request|is forbidden: \w*AdmissionPolicy ")
+_logger = logging.getLogger(__name__)
 _NO_NODES = Selected(selection=NodeSelection(labels=(), excluded_pools=(), tolerated_taints=()), nodes=())
 
 
@@ -87,7 +89,8 @@ class KubernetesClusters:
     def remove(self, cluster: Cluster, database: Database, run_id: str | None) -> bool:
         """Delete the DaemonSet in the background; its ConfigMap, which it owns, goes with it.
 
-        With a cluster that is no more all of it went.
+        One that nobody owns, since its DaemonSet was never written, is deleted too. With a cluster that is no
+        more all of it went.
         """
 
         def delete(path: str, found: Json) -> bool:
@@ -95,11 +98,13 @@ class KubernetesClusters:
             return looking.is_leaving(found) or self._delete(cluster, path, _exactly(found))
 
         try:
-            return self._change_own(cluster, database, run_id, delete)
+            removed = self._change_own(cluster, database, run_id, delete)
         except RefusedError as refused:
             if refused.refusal.reason is not Reason.CLUSTER_NOT_FOUND:
                 raise
             return False
+        self._sweep_orphans(cluster, naming.daemonset_name(database))
+        return removed
 
     def _change_own(
         self, cluster: Cluster, database: Database, run_id: str | None, change: Callable[[str, Json], bool]
@@ -148,13 +153,23 @@ class KubernetesClusters:
             f"rolling out {manifest.database.name!r}", lambda fault: _may_not(cluster, "apply", fault)
         ):
             self._write(cluster, _CONFIG_MAPS, files)
-            owner = self._write(cluster, _DAEMON_SETS, daemon_set(rollout, name, self._agent))
+            owner = self._written_owner(rollout, name)
             if looking.is_leaving(owner):
                 raise PassingError(
                     f"DaemonSet {looking.name_of(owner)!r} is being deleted; apply it when it is gone"
                 )
             self._hand_over(cluster, name, owner)
             self._sweep(cluster, name, owner)
+
+    def _written_owner(self, rollout: Rollout, name: str) -> Json:
+        """Write the DaemonSet; one that is refused leaves nothing that waits for it."""
+        cluster, body = rollout.plan.cluster, daemon_set(rollout, name, self._agent)
+        try:
+            return self._write(cluster, _DAEMON_SETS, body)
+        except ApiException as refused:
+            if not fault_of(refused).may_pass:
+                self._sweep_orphans(cluster, looking.name_of(body))
+            raise
 
     def _write(self, cluster: Cluster, collection: str, body: Json) -> Json:
         ask = Ask(
@@ -186,11 +201,26 @@ class KubernetesClusters:
 
     def _sweep(self, cluster: Cluster, name: str, owner: Json) -> None:
         """Delete what earlier runs of this DaemonSet mounted."""
-        family = re.compile(re.escape(looking.name_of(owner)) + r"-[0-9a-f]{10}")
-        found = self._sessions.items(cluster, _CONFIG_MAPS, (("labelSelector", naming.SELECTOR),))
-        for old in map(looking.name_of, found):
-            if old != name and family.fullmatch(old):
+        for old in map(looking.name_of, self._config_maps(cluster, looking.name_of(owner))):
+            if old != name:
                 self._delete(cluster, f"{_CONFIG_MAPS}/{old}")
+
+    def _sweep_orphans(self, cluster: Cluster, owner: str) -> None:
+        """Delete what no DaemonSet came to own; one that is left is swept by the next removal or run.
+
+        Exactly as it was read: a run that writes now may have handed it over meanwhile.
+        """
+        try:
+            for found in self._config_maps(cluster, owner):
+                if not looking.is_owned(found):
+                    self._delete(cluster, f"{_CONFIG_MAPS}/{looking.name_of(found)}", _exactly(found))
+        except SDK_ERRORS as error:
+            _logger.warning("ConfigMap may be left: daemonset=%s %s", owner, fault_of(error))
+
+    def _config_maps(self, cluster: Cluster, owner: str) -> list[Json]:
+        family = re.compile(re.escape(owner) + r"-[0-9a-f]{10}")
+        found = self._sessions.items(cluster, _CONFIG_MAPS, (("labelSelector", naming.SELECTOR),))
+        return [each for each in found if family.fullmatch(looking.name_of(each))]
 
     def _found(self, cluster: Cluster, path: str) -> Json | None:
         try:

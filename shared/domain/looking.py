@@ -58,6 +58,11 @@ def is_leaving(item: Json) -> bool:
     return bool(mapping(item, "metadata").get("deletionTimestamp"))
 
 
+def is_owned(item: Json) -> bool:
+    """Whether it goes when another object goes."""
+    return bool(objects(mapping(item, "metadata"), "ownerReferences"))
+
+
 def run_of(item: Json) -> str:
     """The run that wrote an object."""
     return str(mapping(mapping(item, "metadata"), "annotations").get(naming.RUN_ANNOTATION) or "")

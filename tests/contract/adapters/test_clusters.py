@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from kubernetes.client.exceptions import ApiException
 from testkit.azure import KUBELET, LaptopAzure
 from testkit.builders import DATABASE
 from testkit.cluster import Cluster as LaptopCluster
@@ -203,12 +204,53 @@ def policy(laptop_cluster: LaptopCluster, request: pytest.FixtureRequest) -> Ite
 
 
 @pytest.mark.usefixtures("policy")
-def test_pods_that_a_policy_forbids_are_a_refusal_with_its_remedy(play: Play) -> None:
+def test_pods_that_a_policy_forbids_are_a_refusal_with_its_remedy_and_nothing_stays(
+    play: Play, sessions: KubernetesSessions
+) -> None:
     refusal = play.clusters.apply(play.rollout("succeeds"), play.manifest("succeeds"))
 
     assert refusal is not None
     assert refusal.reason is Reason.POLICY_FORBIDS
     assert "policy on hostPath" in refusal.remedy
+    assert listed(sessions, play) == []
+
+
+class NothingDeleted(KubernetesSessions):
+    """Credentials that may not delete."""
+
+    def send(self, cluster: Cluster, ask: Ask) -> bytes:
+        if ask.method == "DELETE":
+            raise ApiException(status=403, reason="Forbidden")
+        return super().send(cluster, ask)
+
+
+@pytest.mark.usefixtures("policy")
+def test_what_a_refused_rollout_could_not_delete_is_removed_with_its_database(
+    play: Play, clients: AzureClients, sessions: KubernetesSessions
+) -> None:
+    powerless = KubernetesClusters(clients, NothingDeleted(clients), RULES, {})
+    refusal = powerless.apply(play.rollout("succeeds"), play.manifest("succeeds"))
+
+    assert refusal is not None
+    assert refusal.reason is Reason.POLICY_FORBIDS
+    assert len(listed(sessions, play)) == 1
+    assert not play.clusters.remove(CLUSTER, play.database, "run-1")
+    assert listed(sessions, play) == []
+
+
+@pytest.mark.usefixtures("policy")
+def test_a_refused_rollout_leaves_what_an_earlier_one_still_mounts(
+    laptop_cluster: LaptopCluster, play: Play, sessions: KubernetesSessions
+) -> None:
+    laptop_cluster.control("PUT", "safeguards", {"policy": None})
+    play.begin("copies")
+    laptop_cluster.control("PUT", "safeguards", {"policy": "gatekeeper"})
+    (mounted,) = listed(sessions, play)
+
+    for what in ("copies", "succeeds"):
+        assert play.clusters.apply(play.rollout(what, "run-2"), play.manifest(what)) is not None
+
+    assert [each["metadata"]["name"] for each in listed(sessions, play)] == [mounted["metadata"]["name"]]
 
 
 def test_only_the_run_that_wrote_it_removes_a_daemonset(play: Play) -> None:
