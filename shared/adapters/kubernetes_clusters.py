@@ -316,6 +316,12 @@ def _may_not(cluster: Cluster, verb: str, fault: Fault) -> Refusal:
         "bind the app's identity to what it needs: sed s/APP_OBJECT_ID/<its object id>/ "
         "deploy/cluster-role.yaml | kubectl apply -f -"
     )
+    if "exceeded quota" in fault.message:
+        return Refusal(
+            reason=Reason.CLUSTER_FORBIDDEN,
+            message=f"a ResourceQuota of cluster {cluster.name!r} leaves no room to {verb} ({fault})",
+            remedy=f"raise the ResourceQuota of namespace {naming.NAMESPACE}, or make room in it",
+        )
     by_hand = f"kubectl -n {naming.NAMESPACE} delete daemonset -l {naming.SELECTOR}, then start again"
     return Refusal(
         reason=Reason.CLUSTER_FORBIDDEN,

@@ -136,11 +136,11 @@ def _database(scene: _Scene, database: Database) -> DatabaseLook:
     order, short = scene.order, looking.wanted_pods(daemonset) - len(states)
     missing = still_missing(database, short, order.missing, order.now)
     since = missing.since if missing else order.now
-    refused = looking.refused_creation(daemonset, scene.refusals, order.applied_at)
+    told = looking.failed_creation(daemonset, scene.refusals, order.applied_at)
     return DatabaseLook(
         database=database,
         settled=looking.is_settled(daemonset, order.run_id),
-        states=(*states, *missing_pods(short, since, scene.look, refused)),
+        states=(*states, *missing_pods(short, since, scene.look, told)),
         missing=missing,
     )
 

@@ -76,7 +76,10 @@ REMEDIES: dict[Kind, str] = {
     Kind.EVICTED: "free disk or memory on the node",
     Kind.NODE_NOT_READY: "wait for the node, or repair it",
     Kind.POD_MISSING: "look at the DaemonSet's events",
-    Kind.POD_REFUSED: "a policy forbids hostPath pods (AKS Automatic does); use a cluster that allows them",
+    Kind.POD_REFUSED: (
+        "read the message; where a policy forbids hostPath pods (AKS Automatic does), use a cluster that "
+        "allows them"
+    ),
     Kind.VOLUME: "check WARMUP_NODE_DIRECTORY on the node",
     Kind.CRASHED: "read the node's log",
     Kind.DIGESTS_DIFFER: "verify the database (verify_only), then start again",

@@ -16,7 +16,6 @@ MAX_FAILING_LOGS = 6  # one per cause, as many as a status shows
 _SILENT = frozenset(
     {Kind.IMAGE_PULL, Kind.CONTAINER_CONFIG, Kind.UNSCHEDULABLE, Kind.NODE_NOT_READY, Kind.VOLUME}
 )
-_REFUSALS = ("forbidden", "denied the request")  # the API server's own word, and a webhook's
 
 
 def pods_of(daemonset: Json, pods: Iterable[Json], nodes: Mapping[str, bool]) -> tuple[Json, ...]:
@@ -88,14 +87,17 @@ def left_out_of(daemonset: Json) -> int:
     return int(told) if re.fullmatch(r"[0-9]{1,5}", told) else 0
 
 
-def refused_creation(daemonset: Json, events: Iterable[Json], since: datetime) -> str:
-    """What the API server told the controller that tried to create pods; empty when it did not object."""
-    for event in events:
-        about, message = mapping(event, "involvedObject"), str(event.get("message") or "")
-        ours = about.get("uid") == uid_of(daemonset) and event.get("reason") == "FailedCreate"
-        if ours and any(word in message for word in _REFUSALS) and _is_after(event, since):
-            return message
-    return ""
+def failed_creation(daemonset: Json, events: Iterable[Json], since: datetime) -> str:
+    """What the controller was told when it last could not create a pod; empty when it always could."""
+    ours = [
+        (seen, str(event.get("message") or ""))
+        for event in events
+        if event.get("reason") == "FailedCreate"
+        and mapping(event, "involvedObject").get("uid") == uid_of(daemonset)
+        and (seen := _seen(event)) is not None
+        and seen >= since
+    ]
+    return max(ours, default=(since, ""))[1]
 
 
 def volume_faults(events: Iterable[Json], since: datetime) -> dict[str, str]:
@@ -160,6 +162,10 @@ def _age_rank(pod: Json) -> tuple[bool, str]:
 
 
 def _is_after(event: Json, since: datetime) -> bool:
-    told = text(mapping(event, "series"), "lastObservedTime")
-    seen = moment(told or text(event, "lastTimestamp") or text(event, "eventTime"))
+    seen = _seen(event)
     return seen is not None and seen >= since
+
+
+def _seen(event: Json) -> datetime | None:
+    told = text(mapping(event, "series"), "lastObservedTime")
+    return moment(told or text(event, "lastTimestamp") or text(event, "eventTime"))

@@ -26,6 +26,12 @@ _CONFIG_REASONS = {"CreateContainerConfigError", "CreateContainerError", "RunCon
 _NEVER_PASSING = {"ErrImageNeverPull", "InvalidImageName"}
 _CRASHES_TOLERATED = 3  # Kubernetes restarts with growing pauses: the fourth crash is a habit
 _GRACE = timedelta(seconds=60)  # a controller that can create a pod creates one within seconds
+_REFUSALS = ("forbidden", "denied the request")  # the API server's own word, and a webhook's
+# What withholds a pod without being a policy: it may pass, and has a cure of its own.
+_WITHHELD = (
+    ("failed calling webhook", "mend the admission webhook it names, or have it ignore failures"),
+    ("exceeded quota", f"raise the ResourceQuota of namespace {naming.NAMESPACE}, or wait for room in it"),
+)
 _UNNAMED = "(unnamed)"  # a pod that does not exist is on no node
 
 
@@ -107,18 +113,24 @@ def read_pod(pod: Json, look: Look, live: AgentReport | None = None) -> NodeStat
     return _with_cause(state, pod, look)
 
 
-def missing_pods(count: int, since: datetime, look: Look, refused: str = "") -> tuple[NodeState, ...]:
+def missing_pods(count: int, since: datetime, look: Look, told: str = "") -> tuple[NodeState, ...]:
     """Nodes that should have a pod and have none: named, and failed once that is no start-up matter.
 
-    `refused` is what the controller was told when it tried: no patience helps against that.
+    `told` is what the controller heard when it last tried: against a refusal no patience helps.
     """
-    state = _nowhere(NodeStanding.ACTIVE, None)
-    if refused:
-        state = _nowhere(NodeStanding.FAILED, cause_of(Kind.POD_REFUSED, refused, _UNNAMED))
-    elif look.now - since > _GRACE:
-        message = "the DaemonSet has no pod on a node it targets"
-        state = _nowhere(NodeStanding.FAILED, cause_of(Kind.POD_MISSING, message, _UNNAMED))
-    return (state,) * max(0, count)
+    return (_missing_pod(since, look, told),) * max(0, count)
+
+
+def _missing_pod(since: datetime, look: Look, told: str) -> NodeState:
+    cure = next((cure for words, cure in _WITHHELD if words in told), "")
+    if not cure and any(word in told for word in _REFUSALS):
+        return _nowhere(NodeStanding.FAILED, cause_of(Kind.POD_REFUSED, told, _UNNAMED))
+    overdue = look.now - since > _GRACE
+    standing = NodeStanding.FAILED if overdue else NodeStanding.ACTIVE
+    if not told and not overdue:
+        return _nowhere(standing, None)
+    message = told or "the DaemonSet has no pod on a node it targets"
+    return _nowhere(standing, cause_of(Kind.POD_MISSING, message, _UNNAMED, cure))
 
 
 def left_out(count: int) -> tuple[NodeState, ...]:

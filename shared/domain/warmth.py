@@ -220,8 +220,8 @@ def _states(daemon_set: Json, sight: Sighting, now: datetime) -> tuple[NodeState
     look = Look(run_id=looking.run_of(daemon_set), now=now, unready=silent)
     states = tuple(read_pod(pod, look) for pod in looking.pods_of(daemon_set, sight.pods, sight.nodes))
     # Nor since when a pod has been missing: one is when a node joins, and all are while a run replaces them.
-    refused = looking.refused_creation(daemon_set, sight.refusals, now - _REFUSED_LATELY)
-    missing = missing_pods(looking.wanted_pods(daemon_set) - len(states), now, look, refused)
+    told = looking.failed_creation(daemon_set, sight.refusals, now - _REFUSED_LATELY)
+    missing = missing_pods(looking.wanted_pods(daemon_set) - len(states), now, look, told)
     return (*states, *missing, *left_out(looking.left_out_of(daemon_set)))
 
 

@@ -57,3 +57,13 @@ def test_a_daemonset_of_another_shape_is_to_be_deleted_by_hand() -> None:
     fault = Fault(status=422, code="Invalid", message="spec.selector: field is immutable")
 
     assert "kubectl -n default delete daemonset" in _may_not(CLUSTER, "apply", fault).remedy
+
+
+def test_a_quota_that_is_used_up_is_no_matter_of_roles() -> None:
+    message = (
+        'daemonsets.apps "warmup-nt" is forbidden: exceeded quota: q, requested: count/daemonsets.apps=1'
+    )
+    refusal = _may_not(CLUSTER, "apply", Fault(status=403, code="Forbidden", message=message))
+
+    assert refusal.reason is Reason.CLUSTER_FORBIDDEN
+    assert "ResourceQuota of namespace default" in refusal.remedy

@@ -108,17 +108,24 @@ def test_a_printed_table_tells_which_nodes_are_ready() -> None:
         ({"message": GATEKEEPER}, True),
         ({"involvedObject": {"uid": "ds-2"}}, False),
         ({"reason": "SuccessfulCreate"}, False),
-        ({"message": "etcdserver: request timed out"}, False),
+        ({"message": "etcdserver: request timed out"}, True),
         ({"lastTimestamp": (NOON - timedelta(hours=1)).isoformat()}, False),
         ({"lastTimestamp": None, "eventTime": NOON.isoformat()}, True),
         ({"lastTimestamp": "yesterday"}, False),
     ],
 )
-def test_a_refused_creation_is_told_only_if_it_is_this_daemonsets_and_new(
+def test_a_failed_creation_is_told_only_if_it_is_this_daemonsets_and_new(
     changes: dict[str, Any],
     told: bool,  # noqa: FBT001 - a table's column
 ) -> None:
-    assert bool(looking.refused_creation(DAEMONSET, [event(**changes)], NOON)) is told
+    assert bool(looking.failed_creation(DAEMONSET, [event(**changes)], NOON)) is told
+
+
+def test_of_several_failed_creations_the_newest_is_told() -> None:
+    at = [(NOON + timedelta(minutes=minutes)).isoformat() for minutes in (1, 3, 2)]
+    events = [event(message=f"said at {stamp}", lastTimestamp=stamp) for stamp in at]
+
+    assert looking.failed_creation(DAEMONSET, events, NOON) == f"said at {at[1]}"
 
 
 def test_a_volume_that_does_not_mount_is_told_by_pod() -> None:
@@ -194,5 +201,5 @@ def test_nothing_garbled_breaks_a_look() -> None:
 
     assert looking.pods_of(DAEMONSET, junk, {}) == ()
     assert looking.volume_faults(junk, NOON) == {}
-    assert looking.refused_creation({}, junk, NOON) == ""
+    assert looking.failed_creation({}, junk, NOON) == ""
     assert looking.nodes_in({"columnDefinitions": 1, "rows": [{"cells": {}}]}) == {}

@@ -15,7 +15,7 @@ from testkit.builders import DATABASE
 from testkit.pods import NOON, RUN, condition, ended, failing, init, pod, running, told, waiting, warm
 
 from shared.domain import naming
-from shared.domain.causes import PASSING, PATIENCE, Kind
+from shared.domain.causes import PASSING, PATIENCE, Kind, cause_of
 from shared.domain.observing import (
     Look,
     MissingPods,
@@ -274,10 +274,42 @@ def test_a_missing_pod_is_active_at_first_and_then_a_failure() -> None:
     assert all(state.standing is NodeStanding.FAILED for state in late)
 
 
+POLICY = 'Error creating: pods "warmup-nt-x" is forbidden: violates PodSecurity "baseline:latest": hostPath'
+QUOTA = (
+    'Error creating: pods "warmup-nt-x" is forbidden: exceeded quota: compute, requested: pods=1, used: '
+    "pods=50, limited: pods=50"
+)
+WEBHOOK = (
+    'Error creating: Internal error occurred: failed calling webhook "pods.example.com": failed to call '
+    'webhook: Post "https://hook.default.svc:443/?timeout=10s": context deadline exceeded'
+)
+TIMEOUT = "Error creating: etcdserver: request timed out"
+
+
 def test_a_pod_that_a_policy_forbids_fails_at_once_with_the_policys_words() -> None:
-    (state,) = missing_pods(1, NOON, LOOK, refused="violates PodSecurity: hostPath")
+    (state,) = missing_pods(1, NOON, LOOK, POLICY)
 
     assert (state.standing, kind_of(state)) == (NodeStanding.FAILED, Kind.POD_REFUSED)
+    assert state.cause == cause_of(Kind.POD_REFUSED, POLICY, "(unnamed)")
+
+
+@pytest.mark.parametrize(
+    ("told", "cure"),
+    [
+        (QUOTA, "ResourceQuota of namespace default"),
+        (WEBHOOK, "admission webhook"),
+        (TIMEOUT, "DaemonSet's events"),
+    ],
+    ids=["quota", "webhook", "timeout"],
+)
+def test_a_pod_that_is_withheld_says_by_what_and_fails_in_time(told: str, cure: str) -> None:
+    started, late = (missing_pods(1, NOON - timedelta(seconds=age), LOOK, told)[0] for age in (30, 90))
+
+    assert (started.standing, late.standing) == (NodeStanding.ACTIVE, NodeStanding.FAILED)
+    assert started.cause == late.cause is not None
+    assert (late.cause.kind, late.cause.message) == (Kind.POD_MISSING, told)
+    assert cure in late.cause.remedy
+    assert "hostPath" not in late.cause.remedy
 
 
 def test_pods_are_missing_since_the_controller_last_made_one() -> None:
