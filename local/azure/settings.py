@@ -139,6 +139,10 @@ class Behaviour:
     network_delay_seconds: float = 0.0
     may_grant_roles: bool = True
     may_change_network: bool = True
+    deleted_subnets: str = ""
+    """Resource ids, by commas: a rule for one stays, is shown as deleted, and refuses any set it is in."""
+    updating_subnets: str = ""
+    """Those that somebody is changing: a set of rules with one is refused for as long."""
     token_life_seconds: int = 86_400
     """A managed identity's token lives for a day."""
     nodes_have_several_identities: bool = False

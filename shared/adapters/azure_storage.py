@@ -4,12 +4,14 @@ import json
 import logging
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, cast
 
 from shared.adapters.azure_clients import AzureClients
 from shared.adapters.errors import Fault, RefusedError, calling
 from shared.adapters.found_accounts import FoundAccounts
 from shared.adapters.network_refusals import forbidden, may_not_change, may_not_read
+from shared.adapters.network_restoring import restore_in_part
 from shared.domain.leases import NetworkState
 from shared.domain.model import AccessMode, AccessTerms, Account
 from shared.domain.refusals import Reason, Refusal
@@ -78,20 +80,47 @@ class AzureStorageAccounts:
         if found.public_network_access == "SecuredByPerimeter":
             return _in_a_perimeter(account)
         try:
-            self._write(account, opened)
+            self._write(account, opened, found)
         except RefusedError as refused:
             return refused.refusal
         return None
 
     def restore(self, account: Account, before: NetworkState) -> None:
-        """Write back what was found, unless it is so already, or the account is no more."""
+        """Write back what was found, unless it is so already, or the account is no more.
+
+        Rules that ARM does not take any more are left out, and said: the account is closed in any case.
+        """
         try:
-            if self.network(account) != before:
-                self._write(account, before)
+            found = self.network(account)
+            if found != before:
+                self._write_back(account, before, found)
         except RefusedError as refused:
             if refused.refusal.reason is not Reason.ACCOUNT_NOT_FOUND:
                 raise
             _logger.warning("account is gone: account=%s id=%s", account.name, account.resource_id)
+
+    def _write_back(self, account: Account, before: NetworkState, found: NetworkState) -> None:
+        try:
+            self._write(account, before, found)
+        except RefusedError as refused:
+            if refused.refusal.reason is not Reason.STORAGE_BLOCKED:
+                raise
+            lost = restore_in_part(before, found, lambda state: self._takes(account, state))
+            if lost is None:
+                raise
+            why = refused.refusal.message
+            _logger.error(  # noqa: TRY400 - what ARM said is told, and no bug of ours
+                "rules could not be written back: account=%s subnets=%s %s", account.name, list(lost), why
+            )
+
+    def _takes(self, account: Account, state: NetworkState) -> bool:
+        try:
+            self._write(account, state, self.network(account))
+        except RefusedError as refused:
+            if refused.refusal.reason is not Reason.STORAGE_BLOCKED:
+                raise
+            return False
+        return True
 
     def _in_group(self, query: AccountQuery) -> Account:
         accounts = self._clients.storage(query.subscription_id).storage_accounts
@@ -109,21 +138,21 @@ class AzureStorageAccounts:
         if self._access.mode is AccessMode.NONE or found.is_public:
             return None
         if self._access.mode is AccessMode.WINDOW:
-            rules = json.loads(found.rules) | {"defaultAction": "Allow"}
-            return _open_state("Allow", rules)
+            rules = json.loads(found.rules)
+            if found.default_action == "Allow":
+                return replace(found, public_network_access="Enabled")
+            return _open_state("Allow", rules | {"defaultAction": "Allow"})
         return _with_subnet(found, cast("str", self._access.subnet_id))
 
-    def _write(self, account: Account, state: NetworkState) -> None:
+    def _write(self, account: Account, state: NetworkState, found: NetworkState) -> None:
+        """Rules as they were found are not sent: ARM leaves them alone, and judges none of them."""
         place = _place(account)
-        body = {
-            "properties": {
-                "publicNetworkAccess": state.public_network_access,
-                "networkAcls": json.loads(state.rules),
-            }
-        }
+        properties: dict[str, Any] = {"publicNetworkAccess": state.public_network_access}
+        if state.rules != found.rules:
+            properties["networkAcls"] = json.loads(state.rules)
         with calling(f"changing the network of {account.name!r}", may_not_change(account, self._access)):
             self._clients.storage(place["subscription"]).storage_accounts.update(
-                place["group"], place["name"], cast("Any", body)
+                place["group"], place["name"], cast("Any", {"properties": properties})
             )
 
 

@@ -10,6 +10,7 @@ A foreign message is cut to 256 characters, stripped of secrets, and its excepti
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ SDK_ERRORS = (AzureError, ApiException, HTTPError)
 _PASSING_STATUSES = frozenset({408, 409, 412, 425, 429})
 # Azure's directory knows a new principal, and a resource its lock, only a while later.
 _PASSING_CODES = frozenset({"PrincipalNotFound"})
+# A subnet that is being changed, which ARM answers with 400 for as long as it takes.
+_BEING_CHANGED = re.compile(r"\bUpdating'? state", re.IGNORECASE)
 _FINAL_CODES = frozenset({"ScopeLocked", "RoleAssignmentExists"})
 
 
@@ -51,6 +54,7 @@ class Fault:
     status: int  # 0: nobody answered
     code: str  # the service's own word, such as AuthorizationFailed
     message: str
+    being_changed: bool = False  # something that the call needs
 
     @property
     def may_pass(self) -> bool:
@@ -58,7 +62,12 @@ class Fault:
         if self.code in _FINAL_CODES:
             return False
         unanswered = self.status == 0 or self.status >= 500  # noqa: PLR2004 - the servers' own faults
-        return unanswered or self.status in _PASSING_STATUSES or self.code in _PASSING_CODES
+        return (
+            self.being_changed
+            or unanswered
+            or self.status in _PASSING_STATUSES
+            or self.code in _PASSING_CODES
+        )
 
     def __str__(self) -> str:
         """Status and code before the message, which may be cut."""
@@ -92,7 +101,7 @@ def fault_of(error: Exception) -> Fault:
     if isinstance(error, ApiException):
         return _kubernetes_fault(error)
     if isinstance(error, HttpResponseError):
-        return Fault(status=error.status_code or 0, code=_azure_code(error), message=_azure_message(error))
+        return _azure_fault(error)
     return Fault(status=0, code=type(error).__name__, message=_cut(str(error)))
 
 
@@ -111,14 +120,20 @@ def _kubernetes_fault(error: ApiException) -> Fault:
     )
 
 
+def _azure_fault(error: HttpResponseError) -> Fault:
+    told = getattr(error.error, "message", None) or error.message
+    return Fault(
+        status=error.status_code or 0,
+        code=_azure_code(error),
+        message=_cut(told),
+        being_changed=bool(_BEING_CHANGED.search(str(told))),  # often behind two long ids, where it is cut
+    )
+
+
 def _azure_code(error: HttpResponseError) -> str:
     # Storage and Azure Resource Manager each have a place of their own for it.
     code = getattr(error, "error_code", None) or getattr(error.error, "code", None)
     return str(getattr(code, "value", code) or _word(error.reason))
-
-
-def _azure_message(error: HttpResponseError) -> str:
-    return _cut(getattr(error.error, "message", None) or error.message)
 
 
 def _word(reason: object) -> str:

@@ -1,7 +1,7 @@
 """Microsoft.Storage: accounts and their firewall.
 
 A PATCH with `networkAcls` replaces the whole rule set, as the strictest reading of the real one: what is
-not sent is gone.
+not sent is gone. One without leaves the rules alone, and judges none of their subnets.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from local.azure.arm.finding import in_group, in_subscription, require_app, the_
 from local.azure.world import Network
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from local.azure.settings import Account
 
@@ -52,8 +52,28 @@ def patch_account(call: Call) -> Response:
     unknown = sorted(set(call.properties) - {"publicNetworkAccess", "networkAcls"})
     if unknown:
         raise ArmError(400, "InvalidRequestPropertyName", f"Not served here: {', '.join(unknown)}.")
-    call.world.change_network(account.name, _patched(call.world.network(account.name), call.properties))
+    changed = _patched(call.world.network(account.name), call.properties)
+    if call.properties.get("networkAcls") is not None:
+        _judge_subnets(call, changed)
+    call.world.change_network(account.name, changed)
     return JSONResponse(_account(call, account))
+
+
+def _judge_subnets(call: Call, network: Network) -> None:
+    """All that are sent, those that were there already included; a set that is not sent is not judged."""
+    behaviour = call.world.behaviour
+    for subnet in network.subnet_ids:
+        name, vnet = subnet.rpartition("/")[2], subnet.partition("/subnets/")[0]
+        if subnet in behaviour.deleted_subnets.split(","):
+            why = f"SubnetsNotFound: The subnets {name} of the virtual network {vnet} were not found."
+        elif subnet in behaviour.updating_subnets.split(","):
+            why = (
+                f"SubnetsNotProvisioned: Cannot proceed with operation because subnets {name} of the virtual "
+                f"network {vnet} are not provisioned. They are in Updating state."
+            )
+        else:
+            continue
+        raise ArmError(400, "NetworkAclsValidationFailure", f"Validation of network acls failure: {why}")
 
 
 def _patched(network: Network, properties: Mapping[str, Any]) -> Network:
@@ -107,12 +127,12 @@ def _account(call: Call, account: Account) -> dict[str, Any]:
             "allowBlobPublicAccess": False,
             "allowSharedKeyAccess": False,
             "publicNetworkAccess": network.public_access,
-            "networkAcls": _rules(network),
+            "networkAcls": _rules(network, call.world.behaviour.deleted_subnets.split(",")),
         },
     }
 
 
-def _rules(network: Network) -> dict[str, Any]:
+def _rules(network: Network, deleted: Collection[str]) -> dict[str, Any]:
     return {
         "bypass": network.bypass,
         "defaultAction": network.default_action,
@@ -120,6 +140,11 @@ def _rules(network: Network) -> dict[str, Any]:
         **network.kept_rules,
         "ipRules": [{"value": each, "action": "Allow"} for each in network.ip_rules],
         "virtualNetworkRules": [
-            {"id": each, "action": "Allow", "state": "Succeeded"} for each in network.subnet_ids
+            {
+                "id": each,
+                "action": "Allow",
+                "state": "NetworkSourceDeleted" if each in deleted else "Succeeded",
+            }
+            for each in network.subnet_ids
         ],
     }

@@ -115,6 +115,124 @@ def test_rules_come_back_in_their_order(accounts: AzureStorageAccounts, account:
     accounts.restore(account, before)
 
 
+def behind(account: Account, accounts: AzureStorageAccounts, *subnets: str, switch: str) -> NetworkState:
+    """The account, closed but for these subnets."""
+    theirs = [{"id": subnet, "action": "Allow", "state": "Succeeded"} for subnet in subnets]
+    rules = json.loads(accounts.network(account).rules) | {"virtualNetworkRules": theirs}
+    state = NetworkState(public_network_access=switch, default_action="Deny", rules=json.dumps(rules))
+    accounts.restore(account, state)
+    return accounts.network(account)
+
+
+def admitted(state: NetworkState) -> list[str]:
+    return [rule["id"].rpartition("/")[2] for rule in json.loads(state.rules)["virtualNetworkRules"]]
+
+
+@pytest.mark.parametrize("switch", ["Enabled", "Disabled"])
+def test_a_subnet_that_was_deleted_meanwhile_does_not_keep_the_account_open(
+    azure: LaptopAzure,
+    accounts: AzureStorageAccounts,
+    account: Account,
+    switch: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    usual = accounts.network(account)
+    before = behind(account, accounts, *(f"{SUBNET}{n}" for n in range(4)), switch=switch)
+    assert accounts.open(account, before) is None
+    azure.operate("PATCH", "/behaviour", {"deleted_subnets": f"{SUBNET}2"})
+
+    accounts.restore(account, before)
+    closed = accounts.network(account)
+    azure.operate("PATCH", "/behaviour", {"deleted_subnets": ""})
+    accounts.restore(account, usual)
+
+    assert (closed.public_network_access, closed.default_action) == (switch, "Deny")
+    assert admitted(closed) == ["s0", "s1", "s3"]
+    assert f"rules could not be written back: account={DATA_ACCOUNT} subnets=['{SUBNET}2']" in caplog.text
+
+
+def test_a_rule_that_opening_took_away_is_found_wanting_by_itself(
+    azure: LaptopAzure, clients: AzureClients, accounts: AzureStorageAccounts, account: Account
+) -> None:
+    vnet = AccessSettings(mode=AccessMode.VNET, subnet_id=SUBNET, container="blast-db")
+    admitting = AzureStorageAccounts(clients, vnet)
+    usual = accounts.network(account)
+    before = behind(account, accounts, *(f"{SUBNET}{n}" for n in range(5)), switch="Disabled")
+    assert admitting.open(account, before) is None
+    azure.operate("PATCH", "/behaviour", {"deleted_subnets": f"{SUBNET}0,{SUBNET}3"})
+
+    admitting.restore(account, before)
+    closed = accounts.network(account)
+    azure.operate("PATCH", "/behaviour", {"deleted_subnets": ""})
+    accounts.restore(account, usual)
+
+    assert closed.public_network_access == "Disabled"
+    assert admitted(closed) == ["s1", "s2", "s4"]
+
+
+def test_rules_that_nobody_takes_leave_the_account_closed_to_all(
+    azure: LaptopAzure, accounts: AzureStorageAccounts, account: Account
+) -> None:
+    usual = accounts.network(account)
+    before = behind(account, accounts, SUBNET, switch="Enabled")
+    assert accounts.open(account, before) is None
+    azure.fault(area="arm", kind="status", status=400, code="InvalidValues", method="PATCH", count=3)
+
+    accounts.restore(account, before)
+    closed = accounts.network(account)
+    accounts.restore(account, usual)
+
+    assert closed.public_network_access == "Disabled"
+
+
+def test_an_account_that_cannot_be_closed_at_all_is_not_called_closed(
+    azure: LaptopAzure, accounts: AzureStorageAccounts, account: Account
+) -> None:
+    before = accounts.network(account)
+    assert accounts.open(account, before) is None
+    azure.fault(area="arm", kind="status", status=400, code="InvalidValues", method="PATCH")
+
+    with pytest.raises(FinalError, match="InvalidValues"):
+        accounts.restore(account, before)
+    azure.operate("DELETE", "/faults")
+    accounts.restore(account, before)
+
+
+def test_a_switch_alone_is_turned_without_any_rule_being_judged(
+    azure: LaptopAzure, accounts: AzureStorageAccounts, account: Account
+) -> None:
+    usual = accounts.network(account)
+    allowing = json.loads(usual.rules) | {
+        "defaultAction": "Allow",
+        "virtualNetworkRules": [{"id": SUBNET, "action": "Allow", "state": "Succeeded"}],
+    }
+    accounts.restore(
+        account,
+        NetworkState(public_network_access="Disabled", default_action="Allow", rules=json.dumps(allowing)),
+    )
+    azure.operate("PATCH", "/behaviour", {"deleted_subnets": SUBNET})
+    before = accounts.network(account)
+
+    assert accounts.open(account, before) is None
+    assert accounts.network(account).is_public
+    accounts.restore(account, before)
+    assert accounts.network(account) == before
+    azure.operate("PATCH", "/behaviour", {"deleted_subnets": ""})
+    accounts.restore(account, usual)
+
+
+def test_a_subnet_that_is_being_changed_is_a_matter_of_patience(
+    azure: LaptopAzure, clients: AzureClients, account: Account
+) -> None:
+    subnet = SUBNET.replace("/v/", f"/{'long-' * 15}vnet/")
+    vnet = AccessSettings(mode=AccessMode.VNET, subnet_id=subnet, container="blast-db")
+    accounts = AzureStorageAccounts(clients, vnet)
+    azure.operate("PATCH", "/behaviour", {"updating_subnets": subnet})
+
+    with pytest.raises(PassingError, match="SubnetsNotProvisioned"):
+        accounts.open(account, accounts.network(account))
+
+
 def test_in_mode_vnet_only_the_nodes_subnet_is_let_in(clients: AzureClients, account: Account) -> None:
     vnet = AccessSettings(mode=AccessMode.VNET, subnet_id=SUBNET, container="blast-db")
     accounts = AzureStorageAccounts(clients, vnet)
