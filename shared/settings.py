@@ -9,8 +9,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from shared.domain.callers import Permissions
 from shared.domain.keeping import KeptWarm, parse_kept_warm
@@ -26,14 +28,18 @@ _TAINT = re.compile(r"[A-Za-z0-9./_-]+(=[A-Za-z0-9._-]*)?:(NoSchedule|PreferNoSc
 # The dashboard's taint of pools for searches, and the one that AKS gives every spot pool.
 _TOLERATED = "workload=blast:NoSchedule,kubernetes.azure.com/scalesetpriority=spot:NoSchedule"
 _LABEL = re.compile(r"[A-Za-z0-9./_-]+=[A-Za-z0-9._-]*")
-# Where Azure leaves its mark; on none of these may anybody come in without a token.
+# Where Azure or a cluster leaves its mark; on none of these may anybody come in without a token.
 _SIGNS_OF_AZURE = (
     "WEBSITE_INSTANCE_ID",
     "WEBSITE_SITE_NAME",
     "CONTAINER_NAME",
     "WEBSITE_POD_NAME",
     "REGION_NAME",
+    "CONTAINER_APP_NAME",
+    "KUBERNETES_SERVICE_HOST",
 )
+# Who hands out an identity's tokens; a laptop's stack does so at an address of the laptop's.
+_IDENTITY_ENDPOINTS = ("IDENTITY_ENDPOINT", "MSI_ENDPOINT")
 # Without these something is off that an operator may miss.
 _SAID_WHEN_UNSET = (
     "ALLOWED_CLUSTERS",
@@ -192,7 +198,7 @@ def _pods(env: Mapping[str, str]) -> PodSettings:
 
 def _auth(env: Mapping[str, str], requests: RequestDefaults) -> AuthSettings:
     bypass = env.get("AUTH_DEV_BYPASS", "").lower() == "true"
-    signs = [name for name in _SIGNS_OF_AZURE if env.get(name)]
+    signs = _signs_of_azure(env)
     if bypass and (signs or env.get("AZURE_FUNCTIONS_ENVIRONMENT") != "Development"):
         seen = f"{signs[0]} is set" if signs else "AZURE_FUNCTIONS_ENVIRONMENT is not Development"
         raise SettingsError(f"AUTH_DEV_BYPASS is refused, since this is no local host ({seen}); unset it")
@@ -217,6 +223,21 @@ def _auth(env: Mapping[str, str], requests: RequestDefaults) -> AuthSettings:
         development_bypass=bypass,
         behind_app_service=behind,
     )
+
+
+def _signs_of_azure(env: Mapping[str, str]) -> list[str]:
+    left = [name for name in _SIGNS_OF_AZURE if env.get(name)]
+    azures = [name for name in _IDENTITY_ENDPOINTS if env.get(name) and not _may_be_a_laptops(env[name])]
+    return [*left, *azures]
+
+
+def _may_be_a_laptops(url: str) -> bool:
+    """Azure's own are names, localhost among them, and link-local addresses."""
+    try:
+        host = ip_address(urlsplit(url).hostname or "")
+    except ValueError:
+        return False
+    return host.is_private and not host.is_link_local  # loopback is private
 
 
 def _registries(env: Mapping[str, str], requests: RequestDefaults) -> tuple[str, ...]:

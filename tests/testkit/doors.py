@@ -94,7 +94,8 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
         "STAGE_FOLDER": str(folder),
         "PYTHONPATH": str(REPOSITORY / "tests"),
         "AZURE_FUNCTIONS_ENVIRONMENT": "Development",
-        "CONTAINER_NAME": "",  # tests may run in a container of that name; for the app it is a sign of Azure
+        # Tests may run in a container that has these; for the app they are signs of Azure.
+        **dict.fromkeys(("CONTAINER_NAME", "KUBERNETES_SERVICE_HOST"), ""),
         "AzureWebJobsStorage__blobServiceUri": "https://127.0.0.1:1/app",
         "WARMUP_IMAGE": "elbacr.azurecr.io/ncbi/elb:1.4.0",
         "ALLOWED_CLUSTERS": "*",

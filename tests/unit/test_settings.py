@@ -21,6 +21,7 @@ PLATFORM = {
     "PYTHON_THREADPOOL_THREAD_COUNT",
 }
 SIGNS_OF_AZURE = settings._SIGNS_OF_AZURE
+IDENTITY_ENDPOINTS = settings._IDENTITY_ENDPOINTS
 SMALLEST = {
     "AzureWebJobsStorage__blobServiceUri": "https://appstate.blob.core.windows.net",
     "AZURE_TENANT_ID": "tenant",
@@ -83,7 +84,7 @@ def test_the_sample_lists_exactly_what_is_read_and_what_the_platform_reads() -> 
 
     Settings.read(environment)
 
-    assert environment.asked - set(SIGNS_OF_AZURE) | PLATFORM == set(sample())
+    assert environment.asked - {*SIGNS_OF_AZURE, *IDENTITY_ENDPOINTS} | PLATFORM == set(sample())
 
 
 def test_the_sample_shows_the_defaults() -> None:
@@ -190,6 +191,33 @@ def test_a_local_host_may_let_anybody_in() -> None:
 def test_the_development_bypass_stops_the_app_wherever_azure_left_its_mark(sign: str) -> None:
     with pytest.raises(SettingsError, match=f"AUTH_DEV_BYPASS is refused.*{sign}"):
         Settings.read(LOCAL | {sign: "something"})
+
+
+def test_containers_of_azure_and_of_kubernetes_are_no_local_hosts() -> None:
+    assert {"CONTAINER_NAME", "CONTAINER_APP_NAME", "KUBERNETES_SERVICE_HOST"} <= set(SIGNS_OF_AZURE)
+
+
+@pytest.mark.parametrize("name", ["IDENTITY_ENDPOINT", "MSI_ENDPOINT"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://169.254.129.3:8081/msi/token",
+        "http://localhost:42356/msi/token",
+        "https://identity.example/token",
+        "http://20.1.2.3/token",
+        "http://[fe80::1]/token",
+        "nonsense",
+        "http://[::1",
+    ],
+)
+def test_an_identity_that_is_handed_out_by_azure_stops_the_development_bypass(name: str, url: str) -> None:
+    with pytest.raises(SettingsError, match=f"AUTH_DEV_BYPASS is refused.*{name}"):
+        Settings.read(LOCAL | {name: url})
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:4567", "172.18.0.1:4567", "[::1]:4567"])
+def test_a_laptops_own_identity_endpoint_is_no_sign_of_azure(host: str) -> None:
+    assert Settings.read(LOCAL | {"IDENTITY_ENDPOINT": f"http://{host}/msi/token"}).auth.development_bypass
 
 
 @pytest.mark.parametrize("environment", ["", "Production", "Staging", "development"])
