@@ -27,7 +27,12 @@ ASK_AGAIN_SECONDS = 30.0
 _TIMEOUT_SECONDS = 5.0
 _MAX_DOCUMENT = 1024 * 1024
 _REQUIRED = ["exp", "iat", "aud", "iss", "oid"]
-_V1_ISSUER = "https://sts.windows.net/{tenant}/"
+# Who issues tokens of the first generation, by the cloud's authority; elsewhere it is the public one.
+_V1_ISSUERS = {
+    "https://login.chinacloudapi.cn": "https://sts.chinacloudapi.cn",
+    "https://login.partner.microsoftonline.cn": "https://sts.chinacloudapi.cn",
+}
+_PUBLIC_V1_ISSUER = "https://sts.windows.net"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +45,9 @@ class Tenant:
     ca_bundle: Path | None
 
     @property
-    def issuers(self) -> list[str]:
-        """Both generations of tokens."""
-        return [f"{self.authority_host}/{self.tenant_id}/v2.0", _V1_ISSUER.format(tenant=self.tenant_id)]
+    def older_issuer(self) -> str:
+        """Of tokens of the first generation; the second's is in the discovery document."""
+        return f"{_V1_ISSUERS.get(self.authority_host, _PUBLIC_V1_ISSUER)}/{self.tenant_id}/"
 
     @property
     def audiences(self) -> list[str]:
@@ -55,6 +60,14 @@ class Tenant:
         return f"{self.authority_host}/{self.tenant_id}/v2.0/.well-known/openid-configuration"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Published:
+    """What a tenant says of itself."""
+
+    issuer: str  # in some clouds on another host than the document itself
+    keys: Mapping[str, jwt.PyJWK]
+
+
 class EntraIdentity:
     """Implements `Callers` for one tenant."""
 
@@ -63,7 +76,7 @@ class EntraIdentity:
         self._tenant = tenant
         self._clock = clock
         self._one_at_a_time = threading.Lock()
-        self._keys: Mapping[str, jwt.PyJWK] = {}
+        self._published = _Published(issuer="", keys={})
         self._learned_at = self._asked_at = -KEYS_LAST_SECONDS
         self._failure: str | None = None
 
@@ -75,7 +88,7 @@ class EntraIdentity:
             return Stranger(why="it is not a JSON web token")
         if header.get("alg") != ALGORITHM:
             return Stranger(why=f"it is not signed with {ALGORITHM}")
-        key = self._keys.get(str(header.get("kid")))
+        key = self._published.keys.get(str(header.get("kid")))
         if key is None:
             return self._unknown_key()
         if self._aged and not self._asked_lately:
@@ -88,11 +101,11 @@ class EntraIdentity:
             if self._asked_lately:
                 return
             try:
-                keys = self._fetch_keys()
+                published = self._fetch()
             except (OSError, ValueError, jwt.PyJWTError) as failure:
                 self._failure = f"the keys of tenant {self._tenant.tenant_id} cannot be read: {failure}"[:256]
             else:
-                self._keys, self._failure, self._learned_at = keys, None, self._clock()
+                self._published, self._failure, self._learned_at = published, None, self._clock()
             self._asked_at = self._clock()
 
     @property
@@ -117,7 +130,7 @@ class EntraIdentity:
                 key,
                 algorithms=[ALGORITHM],
                 audience=self._tenant.audiences,
-                issuer=self._tenant.issuers,
+                issuer=[self._published.issuer, self._tenant.older_issuer],
                 leeway=LEEWAY_SECONDS,
                 options={"require": _REQUIRED},
             )
@@ -125,10 +138,14 @@ class EntraIdentity:
             return Stranger(why=str(fault)[:120])
         return _caller(claims)
 
-    def _fetch_keys(self) -> Mapping[str, jwt.PyJWK]:
-        where = str(self._document(self._tenant.discovery).get("jwks_uri"))
-        published = jwt.PyJWKSet.from_dict(self._document(where))
-        return {key.key_id: key for key in published.keys if key.key_id and key.key_type == "RSA"}
+    def _fetch(self) -> "_Published":
+        about = self._document(self._tenant.discovery)
+        issuer = about.get("issuer")
+        if not isinstance(issuer, str) or not issuer:
+            raise ValueError("the discovery document names no issuer")
+        found = jwt.PyJWKSet.from_dict(self._document(str(about.get("jwks_uri"))))
+        keys = {key.key_id: key for key in found.keys if key.key_id and key.key_type == "RSA"}
+        return _Published(issuer=issuer, keys=keys)
 
     def _document(self, url: str) -> dict[str, object]:
         if not url.startswith("https://"):

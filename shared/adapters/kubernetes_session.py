@@ -6,6 +6,7 @@ The Kubernetes API directly, never `begin_run_command`, which is root on the far
 
 import json
 import time
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -28,6 +29,7 @@ _AKS_SERVER_SCOPE = "6dae42f8-4368-4678-94ff-3960e28e3630/.default"
 _KEPT_SECONDS = 300  # less than any token lives, so that a withdrawn right acts soon
 _FAILURE_KEPT_SECONDS = 10  # a frozen ARM holds one thread for a minute, not each of the next dozen
 _OTHERS_WAIT_SECONDS = 6  # for a thread that is signing in: what a dashboard's card has patience for
+_CLUSTERS = 64  # whose sessions are kept; names that nobody has are asked for too
 _PAGE = 250  # items; what API servers answer in well under a second
 _PARALLEL_CONNECTIONS = 8
 _LONGEST_RETRY_AFTER_SECONDS = 10
@@ -58,7 +60,7 @@ class KubernetesSessions:
         self._clients = clients
         self._page = page
         self._lock = Lock()
-        self._slots: dict[Cluster, _Slot] = {}
+        self._slots: OrderedDict[str, _Slot] = OrderedDict()
 
     def send(self, cluster: Cluster, ask: Ask) -> bytes:
         """Ask once, and once more with a new session where the old one is no longer accepted."""
@@ -122,8 +124,14 @@ class KubernetesSessions:
         return client
 
     def _slot(self, cluster: Cluster) -> "_Slot":
+        """One for each cluster, however a caller spells it; the one that is unused for longest goes first."""
+        key = arm_id(cluster).lower()
         with self._lock:
-            return self._slots.setdefault(cluster, _Slot())
+            slot = self._slots.setdefault(key, _Slot())
+            self._slots.move_to_end(key)
+            while len(self._slots) > _CLUSTERS:
+                self._slots.popitem(last=False)
+            return slot
 
     def _sign_in(self, cluster: Cluster) -> ApiClient:
         with calling(

@@ -31,6 +31,7 @@ class Authority:
         self.keys: dict[str, rsa.RSAPrivateKey] = {"first": new_key()}
         self.down = False
         self.fetches = 0
+        self.issuer: str | None = f"{url}/{TENANT}/v2.0"
 
     def token(self, kid: str = "first", **changes: Any) -> str:
         """A good token, but for the changes; a claim set to None is left out."""
@@ -39,7 +40,7 @@ class Authority:
     def claims(self, **changes: Any) -> dict[str, Any]:
         now = int(time.time())
         claims = {
-            "iss": f"{self.url}/{TENANT}/v2.0",
+            "iss": self.issuer,
             "aud": CLIENT,
             "oid": SOMEBODY,
             "iat": now,
@@ -50,7 +51,7 @@ class Authority:
     def answer(self, path: str) -> dict[str, Any] | None:
         """What a GET finds."""
         if path == f"/{TENANT}/v2.0/.well-known/openid-configuration":
-            return {"jwks_uri": f"{self.url}/{TENANT}/discovery/v2.0/keys"}
+            return {"issuer": self.issuer, "jwks_uri": f"{self.url}/{TENANT}/discovery/v2.0/keys"}
         if path == f"/{TENANT}/discovery/v2.0/keys":
             self.fetches += 1
             return {"keys": [_published(kid, key) for kid, key in self.keys.items()]}

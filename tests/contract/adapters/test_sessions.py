@@ -1,8 +1,10 @@
 """Sessions with an API server: rights that are missing, tokens that grew stale, lists of many pages."""
 
+from dataclasses import replace
+
 import pytest
 from kubernetes.client.exceptions import ApiException
-from testkit.azure import LaptopAzure
+from testkit.azure import LaptopAzure, eventually
 from testkit.cluster import Cluster as LaptopCluster
 from testkit.plays import CLUSTER, RULES, Play
 
@@ -41,6 +43,28 @@ def test_a_session_whose_token_is_no_longer_accepted_is_made_anew(
     kubeconfig.write_text(there)
 
     assert len(sessions.items(CLUSTER, "/api/v1/nodes")) == 3
+
+
+def sign_ins(azure: LaptopAzure) -> int:
+    return sum("listClusterUserCredential" in line["path"] for line in azure.log("arm"))
+
+
+def test_one_session_serves_every_spelling_of_a_cluster(azure: LaptopAzure, clients: AzureClients) -> None:
+    sessions = KubernetesSessions(clients)
+    already = sign_ins(azure)
+    for spelt in (CLUSTER, replace(CLUSTER, name=CLUSTER.name.upper(), resource_group="RG-Blast")):
+        assert len(sessions.items(spelt, "/api/v1/nodes")) == 3
+
+    assert eventually(lambda: sign_ins(azure) > already)
+    assert sign_ins(azure) == already + 1
+
+
+def test_names_that_nobody_has_are_not_remembered_for_ever(clients: AzureClients) -> None:
+    sessions = KubernetesSessions(clients)
+    for number in range(200):
+        sessions._slot(replace(CLUSTER, name=f"nobodys-{number}"))
+
+    assert len(sessions._slots) == 64
 
 
 def test_a_list_of_many_pages_is_whole(clients: AzureClients) -> None:

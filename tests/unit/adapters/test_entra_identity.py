@@ -36,6 +36,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Authority]:
 def entra(served: Authority) -> Authority:
     served.down = False
     served.fetches = 0
+    served.issuer = f"{served.url}/{TENANT}/v2.0"
     served.keys = {"first": served.keys["first"]}
     return served
 
@@ -78,6 +79,35 @@ def test_both_names_of_the_app_are_audiences(
 
 def test_tokens_of_the_older_issuer_are_accepted(entra: Authority, identity: EntraIdentity) -> None:
     assert isinstance(judged(identity, entra.token(iss=f"https://sts.windows.net/{TENANT}/")), Caller)
+
+
+def test_the_issuer_is_the_one_that_the_tenant_publishes(entra: Authority, identity: EntraIdentity) -> None:
+    entra.issuer = f"https://login.partner.microsoftonline.cn/{TENANT}/v2.0"
+
+    assert isinstance(judged(identity, entra.token()), Caller)
+    assert isinstance(judged(identity, entra.token(iss=f"{entra.url}/{TENANT}/v2.0")), Stranger)
+
+
+def test_an_authority_that_names_no_issuer_is_told(entra: Authority, identity: EntraIdentity) -> None:
+    entra.issuer = None
+
+    with pytest.raises(PassingError, match="names no issuer"):
+        judged(identity, entra.token())
+
+
+@pytest.mark.parametrize(
+    ("authority_host", "issuer"),
+    [
+        ("https://login.microsoftonline.com", f"https://sts.windows.net/{TENANT}/"),
+        ("https://login.microsoftonline.us", f"https://sts.windows.net/{TENANT}/"),
+        ("https://login.chinacloudapi.cn", f"https://sts.chinacloudapi.cn/{TENANT}/"),
+        ("https://login.partner.microsoftonline.cn", f"https://sts.chinacloudapi.cn/{TENANT}/"),
+    ],
+)
+def test_the_older_issuer_is_that_of_the_cloud(authority_host: str, issuer: str) -> None:
+    told = Tenant(authority_host=authority_host, tenant_id=TENANT, client_id=CLIENT, ca_bundle=None)
+
+    assert told.older_issuer == issuer
 
 
 def test_clocks_may_differ_by_two_minutes(entra: Authority, identity: EntraIdentity) -> None:
