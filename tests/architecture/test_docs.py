@@ -10,6 +10,7 @@ from shared.domain.causes import REMEDIES, Kind
 from shared.domain.judging import Outcome
 from shared.domain.phases import Phase, Step
 from shared.domain.refusals import Reason
+from shared.domain.staging import MAX_MANIFEST_BYTES
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -61,6 +62,10 @@ def test_every_cause_is_explained_with_its_remedy(kind: Kind) -> None:
 @pytest.mark.parametrize("word", [*Reason, *Phase, *Step, *Outcome])
 def test_every_word_that_a_status_uses_is_explained(word: str) -> None:
     assert f"`{word}`" in STATUS
+
+
+def test_the_limit_of_a_manifest_is_the_real_one() -> None:
+    assert f"exceeds {MAX_MANIFEST_BYTES // 1000} kB" in README
 
 
 def test_every_make_target_that_the_docs_name_exists() -> None:
