@@ -23,7 +23,10 @@ from shared.settings import AccessSettings
 _WHO = re.compile(r"with object id '([-0-9a-fA-F]{36})'")
 _NO_ENDPOINT = "SubnetsHaveNoServiceEndpointsConfigured"
 _UNFIT_RULES = "NetworkAclsValidationFailure"
-_JOIN = "Microsoft.Network/virtualNetworks/subnets/joinViaServiceEndpoint/action"
+# Storage Account Contributor would do, and hand out the account's keys.
+OPENER_ROLE = "ElasticBLAST Account Opener"
+_OPENER_FILE = "deploy/account-opener-role.json"
+JOIN = "Microsoft.Network/virtualNetworks/subnets/joinViaServiceEndpoint/action"
 
 Refuse = Callable[[Fault], Refusal]
 
@@ -60,7 +63,7 @@ def may_not_change(account: Account, access: AccessSettings) -> Refuse:
 
 def forbidden(verb: str, name: str, scope: str, fault: Fault) -> Refusal:
     """A role is wanting; ARM says of whom."""
-    role = "Reader" if verb == "read" else "Storage Account Contributor"
+    role = "Reader" if verb == "read" else OPENER_ROLE
     who = _WHO.search(fault.message)
     assignee = who[1] if who else "<object id of the app's identity>"
     return Refusal(
@@ -69,6 +72,7 @@ def forbidden(verb: str, name: str, scope: str, fault: Fault) -> Refusal:
         remedy=(
             f"az role assignment create --assignee-object-id {assignee} "
             f'--assignee-principal-type ServicePrincipal --role "{role}" --scope {scope}'
+            + ("" if verb == "read" else f" (made once from {_OPENER_FILE}: az role definition create)")
         ),
     )
 
@@ -110,7 +114,7 @@ def _subnet_cure(account: Account, access: AccessSettings, fault: Fault) -> str:
         listed = f"az storage account network-rule list --account-name {account.name}"
         which = f"each subnet that a rule of the account names ({listed})"
     if fault.code == "LinkedAuthorizationFailed":
-        return f"give the app's identity {_JOIN} (part of Network Contributor) on {which}"
+        return f"give the app's identity {JOIN} (deploy/subnet-joiner-role.json) on {which}"
     if _NO_ENDPOINT in f"{fault.code} {fault.message}":
         return (
             f"give {which} an endpoint for storage: az network vnet subnet update --ids <its id> "

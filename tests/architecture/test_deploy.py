@@ -1,4 +1,4 @@
-"""What watches the app asks for what the app logs: the same prefix, events, fields and words."""
+"""What watches the app asks for what the app logs, and what the app is given is what it asks for."""
 
 import dataclasses
 import json
@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from shared.adapters.network_refusals import JOIN, OPENER_ROLE
 from shared.domain.events import PREFIX, Change, Event
 from shared.domain.judging import Outcome
 
@@ -17,7 +18,32 @@ SECTIONS = {
     name: "\n".join(line for line in text.splitlines() if not line.startswith("//")).strip()
     for name, text in re.findall(r"^// ([a-z ]+): .*\n((?:.*\n)*?)(?=^// |\Z)", QUERIES, flags=re.MULTILINE)
 }
+OPENER: dict[str, Any] = json.loads((DEPLOY / "account-opener-role.json").read_text())
+JOINER: dict[str, Any] = json.loads((DEPLOY / "subnet-joiner-role.json").read_text())
 FIELDS = {field.name for field in dataclasses.fields(Event)}
+
+
+def test_who_opens_an_account_may_do_nothing_else_with_it() -> None:
+    account = "Microsoft.Storage/storageAccounts"
+
+    assert OPENER["Name"] == OPENER_ROLE
+    assert OPENER["Actions"] == [f"{account}/read", f"{account}/write"]
+    assert JOINER["Actions"] == [JOIN]
+    assert all(role[kind] == [] for role in (OPENER, JOINER) for kind in ("DataActions", "NotActions"))
+
+
+def test_roles_are_defined_in_the_subscription_that_is_put_in() -> None:
+    scopes = [role["AssignableScopes"] for role in (OPENER, JOINER)]
+
+    assert scopes == [["/subscriptions/SUBSCRIPTION_ID"]] * 2
+    assert all(role["IsCustom"] for role in (OPENER, JOINER))
+
+
+def test_each_file_is_named_where_deploying_is_explained() -> None:
+    readme = (DEPLOY.parent / "README.md").read_text()
+
+    for file in ("account-opener-role.json", "subnet-joiner-role.json", "cluster-role.yaml"):
+        assert f"(deploy/{file})" in readme
 
 
 def asked_of(query: str) -> set[str]:

@@ -271,8 +271,9 @@ def test_an_app_that_may_not_change_the_network_says_which_command_helps(
     assert refusal.reason is Reason.ACCOUNT_FORBIDDEN
     assert refusal.remedy == (
         f"az role assignment create --assignee-object-id {APP['object_id']} "
-        '--assignee-principal-type ServicePrincipal --role "Storage Account Contributor" '
-        f"--scope {account.resource_id}"
+        '--assignee-principal-type ServicePrincipal --role "ElasticBLAST Account Opener" '
+        f"--scope {account.resource_id} "
+        "(made once from deploy/account-opener-role.json: az role definition create)"
     )
 
 
