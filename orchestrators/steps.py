@@ -58,6 +58,7 @@ _RETRY = df.RetryOptions(first_retry_interval_in_milliseconds=5_000, max_number_
 # What winds a run up is tried for longer: an open account outweighs a late report.
 _PERSISTENT_RETRY = df.RetryOptions(first_retry_interval_in_milliseconds=10_000, max_number_of_attempts=12)
 _MAX_FAILURE_TEXT = 400
+_MAX_UNCHANGED = 250  # leaves room in the note for an account that could not be closed
 _RAISED = re.compile(r"^\w+(Error|Exception): ")  # what was raised, before what it says
 
 
@@ -234,12 +235,25 @@ class Steps:
         """Wait on a durable timer; it may fire early, so nothing is concluded from it."""
         yield self._context.create_timer(self.now + pause)
 
+    def stop_verifying(self, ending: Ending) -> Verb[None]:
+        """Let pods that verified warm nodes that join later; what it takes is listed while that can be read.
+
+        Tried as often as any call, no longer: the account is open meanwhile.
+        """
+        if self.request.mode is not Mode.VERIFY or not ending.is_whole:
+            return
+        plan = replace(self._watching.plan, mode=Mode.WARM)
+        try:
+            yield from self.apply(plan)
+        except EndedError as unchanged:
+            why = unchanged.ending.error[:_MAX_UNCHANGED]
+            self.left_over += f"pods still verify, and warm no node that joins later: {why}. "
+
     def rest(self, ending: Ending) -> Verb[Ending]:
         """Leave the pods as they should be: warming nodes that join later, on warm nodes only, or none."""
         if not self.run.journal.began(Step.WARMING_UP):
             return ending
         if self.request.mode is not Mode.RELEASE and ending.is_whole:
-            yield from self._stop_verifying()
             return ending
         # Where some nodes failed, their pods would fail again for ever.
         if self.run.watching and keeps_warm_nodes(self.request, ending):
@@ -268,12 +282,6 @@ class Steps:
         seconds = (self.now - began).total_seconds()
         yield from self._persist("record_ending", ended_run(self.run, self.run_id, ending, seconds))
         return output(self.run, ending)
-
-    def _stop_verifying(self) -> Verb[None]:
-        if self.request.mode is Mode.VERIFY:
-            plan = replace(self._watching.plan, mode=Mode.WARM)
-            for order in self._rollouts(plan):
-                yield from self._persist("apply_daemonset", order)
 
     def _look_order(self) -> LookOrder:
         watching = self._watching

@@ -105,12 +105,16 @@ def watch(steps: Steps) -> Verb[Ending | None]:
 
 
 def wind_up(steps: Steps, ending: Ending) -> Verb[dict[str, object]]:
-    """Leave nothing behind: no pod that crash-loops, no open account, no claim."""
+    """Leave nothing behind: no open account, no pod that crash-loops, no claim.
+
+    The account first: a cluster that does not answer must not keep it open, and agents at a closed one wait.
+    """
     steps.end(Step.POLLING)
     steps.end(Step.WARMING_UP)
-    ending = yield from steps.rest(ending)
+    yield from steps.stop_verifying(ending)
     steps.begin(Step.DISABLE_STORAGE)
     yield from steps.close_access()
+    ending = yield from steps.rest(ending)
     yield from steps.release_claims()
     steps.end(Step.DISABLE_STORAGE, steps.left_over)
     return (yield from steps.report(ending))

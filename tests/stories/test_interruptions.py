@@ -210,6 +210,17 @@ def test_pods_that_a_run_could_not_take_away_are_taken_away_by_the_janitor(
     check_nothing_is_held(world, plot)
 
 
+def test_an_account_is_closed_before_a_cluster_that_does_not_answer_is_asked_for_its_pods(
+    tmp_path: Path,
+) -> None:
+    world, story = PLOTS["failed node"].begin(tmp_path)
+    world.clusters.silent = True
+    while "retire_daemonsets" not in story.called:
+        story.step()
+
+    assert (world.network, world.ledger.owners) == (FOUND, ())
+
+
 @pytest.mark.parametrize("plot", ["success", "failed node, the others kept"])
 def test_warm_pods_stay_when_only_their_claim_was_left_behind(plot: str, tmp_path: Path) -> None:
     world, story = PLOTS[plot].begin(tmp_path)

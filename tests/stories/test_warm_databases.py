@@ -108,7 +108,7 @@ def test_a_failed_node_does_not_hide_behind_the_others() -> None:
 
     assert told.output["status"] == "failed"
     assert told.error.startswith("the disk is 3 GB short (on node2)")
-    assert told.called[-4:] == ["retire_daemonsets", "close_access", "release_claims", "record_ending"]
+    assert told.called[-4:] == ["close_access", "retire_daemonsets", "release_claims", "record_ending"]
 
 
 def test_partial_success_is_labelled_and_only_where_asked_for() -> None:
@@ -116,7 +116,7 @@ def test_partial_success_is_labelled_and_only_where_asked_for() -> None:
     told = tell(a.run(allow_partial=True), answers(look))
 
     assert (told.output["status"], told.output["partial"]) == ("succeeded", True)
-    assert told.called[-4] == "keep_warm_nodes"  # the pod of the failed node would fail for ever
+    assert told.called[-3] == "keep_warm_nodes"  # the pod of the failed node would fail for ever
     assert told.output["nodes_kept"] == 2
 
 
@@ -127,7 +127,7 @@ def test_what_is_warm_stays_where_that_was_asked_for(cancelled_by: str | None) -
 
     assert told.output["status"] == ("cancelled" if cancelled_by else "failed")
     assert told.output["nodes_kept"] == 2
-    assert told.called[-4:] == ["keep_warm_nodes", "close_access", "release_claims", "record_ending"]
+    assert told.called[-4:] == ["close_access", "keep_warm_nodes", "release_claims", "record_ending"]
 
 
 def test_a_rollout_that_was_refused_keeps_nothing() -> None:
@@ -169,7 +169,7 @@ def test_cancelling_ends_within_one_look_and_closes_everything() -> None:
     told = tell(a.run(), answers(ALL_BUSY, a.seen(a.copying("node0"), cancelled_by="user-oid")))
 
     assert told.output["status"] == "cancelled"
-    assert told.called[-4:] == ["retire_daemonsets", "close_access", "release_claims", "record_ending"]
+    assert told.called[-4:] == ["close_access", "retire_daemonsets", "release_claims", "record_ending"]
 
 
 @pytest.mark.parametrize("where", ["read_cluster", "open_access", "describe_database", "apply_daemonset"])
@@ -303,7 +303,23 @@ def test_verifying_leaves_pods_that_warm_nodes_which_join_later() -> None:
     told = tell(a.run(mode=Mode.VERIFY), answers())
 
     assert told.output["status"] == "succeeded"
+    assert told.called[-4:] == ["apply_daemonset", "close_access", "release_claims", "record_ending"]
     assert told.called.count("apply_daemonset") == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "why", "tries"),
+    [(REFUSAL, "database 'x' is not staged; download it", 1), (RuntimeError("no answer"), "no answer", 4)],
+)
+def test_pods_that_go_on_verifying_are_told_after_a_bounded_time(
+    answer: object, why: str, tries: int
+) -> None:
+    told = tell(a.run(mode=Mode.VERIFY), answers(apply_daemonset=in_turn((None, answer))))
+    note = told.output["steps"]["disable_storage"]["note"]
+
+    assert told.output["status"] == "succeeded"
+    assert note == f"pods still verify, and warm no node that joins later: {why}. "
+    assert told.called.count("apply_daemonset") == 1 + tries
 
 
 def test_releasing_takes_the_daemonset_away_in_the_end() -> None:
@@ -420,12 +436,16 @@ def test_however_much_is_left_over_the_status_stays_small() -> None:
     many = tuple(Database(name=f"db{n:02}" + "x" * 120, folder="f") for n in range(16))
     applied = iter([None] * len(many))
 
+    silence = RuntimeError("nobody answers " + "y" * 400)
+
     def apply(_given: object) -> object:
         """Once for each of them, then no more."""
-        return next(applied, RuntimeError("the API server does not answer " + "y" * 400))
+        return next(applied, silence)
 
-    told = tell(a.run(databases=many, mode=Mode.VERIFY), answers(apply_daemonset=apply))
+    told = tell(a.run(databases=many, mode=Mode.VERIFY), answers(apply_daemonset=apply, close_access=silence))
 
     assert told.output["status"] == "succeeded"
-    assert "left to the janitor" in told.output["steps"]["disable_storage"]["note"]
+    note = told.output["steps"]["disable_storage"]["note"]
+    assert "warm no node that joins later" in note
+    assert "close_access is left to the janitor" in note
     assert max(len(json.dumps(status)) for status in told.statuses) <= MAX_STATUS_CHARACTERS
