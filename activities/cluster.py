@@ -3,12 +3,12 @@
 import logging
 from dataclasses import replace
 
+from activities.claims import hold_on
 from shared.domain import progress
 from shared.domain.causes import shut_out
-from shared.domain.claims import hold_of
 from shared.domain.daemonset import PodRules, Rollout
 from shared.domain.events import Change, Event, line_of
-from shared.domain.model import Cluster, ClusterFacts, Database, StagedDatabase
+from shared.domain.model import Cluster, ClusterFacts, StagedDatabase
 from shared.domain.observing import NodeStanding
 from shared.domain.phases import Phase
 from shared.domain.progress import DatabaseProgress, Observation
@@ -31,10 +31,12 @@ def apply_daemonset(
     """Write one database's objects; applied server-side, so repeating it changes nothing.
 
     An activity may outlive its run by minutes: one whose run no longer holds the database writes nothing,
-    or takes away what it wrote while the run gave the database up.
+    or takes away what it wrote while the run gave the database up. Nor is anything written for a run that
+    was asked to end; one that is asked meanwhile hears of it at its first look.
     """
-    if not _holds(order, claims):
-        return _claim_lost(order.run_id, order.staged.database)
+    may_not = hold_on(_held_for(order), claims).refusal
+    if may_not is not None:
+        return may_not
     manifest = _manifest(order, catalog)
     if isinstance(manifest, Refusal):
         return manifest
@@ -42,9 +44,10 @@ def apply_daemonset(
     refusal = clusters.apply(rollout, manifest)
     if refusal is not None:
         return refusal
-    if not _holds(order, claims):
+    lost = hold_on(_held_for(order), claims).lost
+    if lost is not None:
         clusters.remove(order.plan.cluster, order.staged.database, order.run_id)
-        return _claim_lost(order.run_id, order.staged.database)
+        return lost
     _logger.info(line_of(_rolled_out(order)))
     return None
 
@@ -55,11 +58,11 @@ def observe_nodes(order: LookOrder, *, clusters: Clusters, claims: Claims) -> Ob
     A run that was cancelled, or has lost a database, is told so without a look: it must end also while the
     cluster does not answer, and what the nodes show of another run's database is none of its business.
     """
-    held = {each.database: claims.read(order.cluster, each.database) for each in order.databases}
-    hold = hold_of(order.run_id, held)
-    look = clusters.look(order) if hold.is_sound else ClusterLook(databases=(), logs=())
-    lost = None if hold.lost is None else _claim_lost(order.run_id, hold.lost)
-    return replace(_summed_up(order, look), cancelled_by=hold.cancelled_by, lost=lost)
+    databases = tuple(staged.database for staged in order.databases)
+    holdings = Holdings(cluster=order.cluster, databases=databases, run_id=order.run_id)
+    stopped = hold_on(holdings, claims).refusal
+    look = clusters.look(order) if stopped is None else ClusterLook(databases=(), logs=())
+    return replace(_summed_up(order, look), stopped=stopped)
 
 
 def retire_daemonsets(holdings: Holdings, *, clusters: Clusters) -> int:
@@ -100,9 +103,8 @@ def _manifest(order: RolloutOrder, catalog: Catalog) -> Manifest | Refusal:
     return manifest
 
 
-def _holds(order: RolloutOrder, claims: Claims) -> bool:
-    held = claims.read(order.plan.cluster, order.staged.database)
-    return held is not None and held.run_id == order.run_id
+def _held_for(order: RolloutOrder) -> Holdings:
+    return Holdings(cluster=order.plan.cluster, databases=(order.staged.database,), run_id=order.run_id)
 
 
 def _rolled_out(order: RolloutOrder) -> Event:
@@ -124,7 +126,6 @@ def _summed_up(order: LookOrder, look: ClusterLook) -> Observation:
     glances = [progress.glance(seen.database, seen.states, order.now) for seen in look.databases]
     return Observation(
         at=order.now,
-        cancelled_by=None,
         databases=tuple(_progress(seen, sizes[seen.database]) for seen in look.databases),
         causes=tuple(shut_out(cause, order.terms) for cause in progress.causes_of(states)),
         logs=look.logs,
@@ -135,14 +136,6 @@ def _summed_up(order: LookOrder, look: ClusterLook) -> Observation:
 def _progress(seen: DatabaseLook, bytes_per_node: int) -> DatabaseProgress:
     summed = progress.sum_up(seen.database, seen.states, settled=seen.settled, bytes_per_node=bytes_per_node)
     return replace(summed, missing=seen.missing)
-
-
-def _claim_lost(run_id: str, database: Database) -> Refusal:
-    return Refusal(
-        reason=Reason.CLAIM_LOST,
-        message=f"run {run_id} no longer holds database {database.name!r}",
-        remedy="start again, unless another run warms it now",
-    )
 
 
 def _replaced(staged: StagedDatabase) -> Refusal:

@@ -28,7 +28,7 @@ def hands(world: World, clock: Callable[[], datetime]) -> df.Blueprint:
     bind(blueprint, inspect_access, accounts=world.accounts)
     account_book = {"accounts": world.accounts, "ledgers": world.ledgers, "clock": clock}
     bind(blueprint, open_access, claims=world.claims, **account_book)
-    bind(blueprint, probe_access, catalog=world.catalog)
+    bind(blueprint, probe_access, catalog=world.catalog, claims=world.claims)
     bind(blueprint, describe_database, catalog=world.catalog)
     bind(blueprint, grant_roles, roles=world.roles)
     bind(

@@ -4,11 +4,12 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 
+from activities.claims import hold_on
 from shared.domain import leases
 from shared.domain.events import Change, Event, line_of
 from shared.domain.phases import Phase
 from shared.domain.refusals import Reason, Refusal
-from shared.domain.runs import Access, AccountQuery, Holdings, OpeningOrder
+from shared.domain.runs import Access, AccountQuery, OpeningOrder
 from shared.ports import Accounts, Claims, Ledgers
 
 Clock = Callable[[], datetime]
@@ -30,18 +31,20 @@ def open_access(
     """Join the ledger, then open. The ledger knows a run that has joined, so repeating it is safe.
 
     What was found is written down before anything is opened: whoever closes can always restore it. An
-    activity may outlive its run: one that has left the ledger, or lost its databases, opens nothing.
+    activity may outlive its run: one that has left the ledger, lost its databases or was asked to end opens
+    nothing.
     """
     query = order.query
     account = accounts.find(query)
     if isinstance(account, Refusal):
         return account
     with ledgers.held(account) as page:
-        known, hub = page.read(), _hub_of(order.holdings, claims)
-        if known.knows_the_end_of(query.run_id) or hub is None:
-            return _too_late(query)
+        known, hold = page.read(), hold_on(order.holdings, claims)
+        may_not = hold.refusal or _too_late(query, known)
+        if may_not is not None:
+            return may_not
         found = accounts.network(account)
-        owner = leases.Owner(run_id=query.run_id, since=clock(), hub=hub)
+        owner = leases.Owner(run_id=query.run_id, since=clock(), hub=hold.hub)
         ledger = leases.join(known, owner, found=found)
         page.write(ledger)
         refusal = accounts.open(account, found)
@@ -74,18 +77,13 @@ def close_access(query: AccountQuery, *, accounts: Accounts, ledgers: Ledgers, c
     return before is not None
 
 
-def _hub_of(holdings: Holdings, claims: Claims) -> str | None:
-    """The task hub that answers for a run, as its claims say; None where it no longer holds them all."""
-    held = [claims.read(holdings.cluster, database) for database in holdings.databases]
-    ours = [claim.hub for claim in held if claim is not None and claim.run_id == holdings.run_id]
-    return ours[0] if len(ours) == len(held) else None
-
-
-def _too_late(query: AccountQuery) -> Refusal:
+def _too_late(query: AccountQuery, known: leases.Ledger) -> Refusal | None:
+    if not known.knows_the_end_of(query.run_id):
+        return None
     return Refusal(
         reason=Reason.CLAIM_LOST,
-        message=f"run {query.run_id} is over, or no longer holds its databases: {query.name!r} stays closed",
-        remedy="start again, unless another run warms them now",
+        message=f"run {query.run_id} is over: account {query.name!r} stays closed",
+        remedy="start again",
     )
 
 

@@ -62,7 +62,7 @@ ROUTES = (
         method="post",
         path="/warmup/{id}/cancel",
         function="cancel_warmup",
-        summary="Ask a run to end, which it does at its next look; 200 when it is over",
+        summary="Ask a run to end, which it does at its next step or look; 200 when it is over",
         answers={202: "Cancelled", 200: "Cancelled"},
         refuses=(400, 404, 409),
     ),

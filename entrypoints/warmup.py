@@ -71,7 +71,7 @@ async def start_warmup(req: func.HttpRequest, hub: TaskHub, ports: WarmupPorts) 
 
 
 async def cancel_warmup(req: func.HttpRequest, hub: TaskHub, ports: WarmupPorts) -> Answer:
-    """Ask a run to end, which it does at its next look: 202. One that is over is left as it is: 200."""
+    """Ask a run to end, which it does at its next step or look: 202. One that is over is left alone: 200."""
     caller = await ports.gate.operator(req)
     run_id = parse_run_id(req.route_params.get("id"))
     state = await hub.find(run_id, with_input=True)

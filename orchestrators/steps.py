@@ -13,7 +13,7 @@ from typing import Any, NoReturn, TypeVar
 import azure.durable_functions as df
 
 from shared.domain.deadlines import deadline_after
-from shared.domain.judging import Ending, Watch, failed, keeps_warm_nodes, refused
+from shared.domain.judging import Ending, Outcome, Watch, failed, keeps_warm_nodes, refused
 from shared.domain.model import (
     Account,
     ClusterFacts,
@@ -35,6 +35,7 @@ from shared.domain.runs import (
     LookOrder,
     OpeningOrder,
     Probe,
+    ProbeOrder,
     RoleQuery,
     RolloutOrder,
     Run,
@@ -155,14 +156,14 @@ class Steps:
         False only in a dry run of a closed account: it opens nothing, and so cannot see what is staged.
         """
         give_up = self.now + PROBES_LAST
-        probe: Probe = yield from self._call("probe_access", access.account, Probe)
+        probe = yield from self._probe(access.account)
         while not probe.reachable:
             if self.request.dry_run and access.would_open:
                 return False
             if probe.is_final or self.now >= give_up or self.request.dry_run:
                 self.accept(refuse_unreadable(access, probe))
             yield from self.sleep(PROBE_EVERY)
-            probe = yield from self._call("probe_access", access.account, Probe)
+            probe = yield from self._probe(access.account)
         return True
 
     def describe(self, account: Account) -> Verb[tuple[StagedDatabase, ...]]:
@@ -235,19 +236,23 @@ class Steps:
         """Wait on a durable timer; it may fire early, so nothing is concluded from it."""
         yield self._context.create_timer(self.now + pause)
 
-    def stop_verifying(self, ending: Ending) -> Verb[None]:
+    def stop_verifying(self, ending: Ending) -> Verb[Ending]:
         """Let pods that verified warm nodes that join later; what it takes is listed while that can be read.
 
-        Tried as often as any call, no longer: the account is open meanwhile.
+        Tried as often as any call, no longer: the account is open meanwhile. A run that is cancelled here
+        ends so after all, since its pods would verify for ever.
         """
         if self.request.mode is not Mode.VERIFY or not ending.is_whole:
-            return
+            return ending
         plan = replace(self._watching.plan, mode=Mode.WARM)
         try:
             yield from self.apply(plan)
         except EndedError as unchanged:
+            if unchanged.ending.outcome is Outcome.CANCELLED:
+                return unchanged.ending
             why = unchanged.ending.error[:_MAX_UNCHANGED]
             self.left_over += f"pods still verify, and warm no node that joins later: {why}. "
+        return ending
 
     def rest(self, ending: Ending) -> Verb[Ending]:
         """Leave the pods as they should be: warming nodes that join later, on warm nodes only, or none."""
@@ -282,6 +287,11 @@ class Steps:
         seconds = (self.now - began).total_seconds()
         yield from self._persist("record_ending", ended_run(self.run, self.run_id, ending, seconds))
         return output(self.run, ending)
+
+    def _probe(self, account: Account) -> Verb[Probe]:
+        order = ProbeOrder(account=account, holdings=self._holdings())
+        answer: Probe | Refusal = yield from self._call("probe_access", order, Probe | Refusal)
+        return self.accept(answer)
 
     def _look_order(self) -> LookOrder:
         watching = self._watching

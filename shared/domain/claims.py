@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shared.domain.model import Cluster, Database
+from shared.domain.refusals import Reason, Refusal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,22 +45,34 @@ class Conflict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
-    """What a run's claims tell it at each of its looks."""
+    """What a run's claims tell it, whenever it is about to do or conclude something."""
 
-    cancelled_by: str | None  # the object id of who asked it to end
-    lost: Database | None  # the first one that is not its own any more
+    cancelled: Refusal | None  # somebody asked it to end
+    lost: Refusal | None  # a database is not its own any more
+    hub: str = ""  # the task hub that answers for it
 
     @property
-    def is_sound(self) -> bool:
-        """Whether it may go on."""
-        return self.cancelled_by is None and self.lost is None
+    def refusal(self) -> Refusal | None:
+        """Why it may not go on."""
+        return self.cancelled or self.lost
 
 
 def hold_of(run_id: str, held: Mapping[Database, Claim | None]) -> Hold:
     """Read it off the claims on a run's databases, whoever holds them now."""
     ours = {each: claim for each, claim in held.items() if claim is not None and claim.run_id == run_id}
-    asked = (claim.cancelled_by for claim in ours.values() if claim.cancelled_by is not None)
-    return Hold(cancelled_by=next(asked, None), lost=next((each for each in held if each not in ours), None))
+    asked = (cancelled(claim.cancelled_by) for claim in ours.values() if claim.cancelled_by is not None)
+    lost = (_lost(run_id, each) for each in held if each not in ours)
+    hubs = (claim.hub for claim in ours.values())
+    return Hold(cancelled=next(asked, None), lost=next(lost, None), hub=next(hubs, ""))
+
+
+def cancelled(by: str) -> Refusal:
+    """Whoever asked is named by an object id."""
+    return Refusal(
+        reason=Reason.CANCELLED,
+        message=f"cancelled by {by}",
+        remedy="start again: what was copied is kept",
+    )
 
 
 def judge_claims(
@@ -74,6 +87,14 @@ def judge_claims(
     if len(runs) == 1 and covering:
         return HeldBy(run_id=covering[0].run_id)
     return Conflict(message=_conflict(wanted, tuple(runs.values())))
+
+
+def _lost(run_id: str, database: Database) -> Refusal:
+    return Refusal(
+        reason=Reason.CLAIM_LOST,
+        message=f"run {run_id} no longer holds database {database.name!r}",
+        remedy="start again, unless another run warms it now",
+    )
 
 
 def _conflict(wanted: Sequence[Database], runs: tuple[Claim, ...]) -> str:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from shared.domain.causes import REMEDIES, Kind
 from shared.domain.model import Mode, OnFailure, WarmupRequest
 from shared.domain.progress import Blind, DatabaseProgress, Observation
-from shared.domain.refusals import Refusal
+from shared.domain.refusals import Reason, Refusal
 
 # Timers of a second or less fire at once on the Azure Storage backend, and each look costs the API
 # server a list: quick while something is about to change, slow through the long middle.
@@ -64,10 +64,8 @@ def judge(watch: Watch, seen: Observation | Blind) -> KeepWaiting | Ending:
     """Decide from one look. Success: every targeted node verified every byte, all of one digest."""
     if isinstance(seen, Blind):
         return _judge_blind(watch, seen)
-    if seen.cancelled_by is not None:
-        return Ending(outcome=Outcome.CANCELLED, error=f"cancelled by {seen.cancelled_by}")
-    if seen.lost is not None:
-        return refused(seen.lost)
+    if seen.stopped is not None:
+        return refused(seen.stopped)
     over_time = watch.now >= watch.deadline
     if not seen.settled or seen.total(lambda p: p.nodes_active):
         return _too_late(watch, seen) if over_time else KeepWaiting(pause=_pause(watch, seen))
@@ -87,7 +85,9 @@ def failed(error: str) -> Ending:
 
 
 def refused(refusal: Refusal) -> Ending:
-    """What could not begin ends as a failure that says why and what to do."""
+    """What may not go on ends as a failure with cause and remedy; what was asked to end did not fail."""
+    if refusal.reason is Reason.CANCELLED:
+        return Ending(outcome=Outcome.CANCELLED, error=refusal.message)
     return failed(refusal.sentence)
 
 

@@ -72,12 +72,11 @@ class Observation:
     """What one look at the cluster found."""
 
     at: datetime
-    cancelled_by: str | None  # the object id of who asked for the end
     databases: tuple[DatabaseProgress, ...]
     causes: tuple[Cause, ...]
     logs: tuple[NodeLog, ...]
     glances: tuple[NodeGlance, ...]
-    lost: Refusal | None = None  # why the run may not go on: a database is no longer its own
+    stopped: Refusal | None = None  # why the run may not go on: cancelled, or a database is not its own now
 
     @property
     def settled(self) -> bool:
@@ -93,7 +92,7 @@ class Observation:
         if earlier is None:
             return self
         if not self.databases:  # the run is to end: nothing was looked at
-            return replace(earlier, at=self.at, cancelled_by=self.cancelled_by, lost=self.lost)
+            return replace(earlier, at=self.at, stopped=self.stopped)
         seen = {progress.database: progress for progress in earlier.databases}
         kept = tuple(_not_behind(progress, seen.get(progress.database)) for progress in self.databases)
         return replace(self, databases=kept)

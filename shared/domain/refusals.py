@@ -30,6 +30,7 @@ class Reason(StrEnum):
     DATABASE_INCONSISTENT = "database_inconsistent"
     DATABASE_TOO_MANY_FILES = "database_too_many_files"
     CLAIM_LOST = "claim_lost"
+    CANCELLED = "cancelled"
     POLICY_FORBIDS = "policy_forbids"
 
 

@@ -163,6 +163,14 @@ class OpeningOrder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeOrder:
+    """Probe the account for a run, as long as nobody asks the run to end."""
+
+    account: Account
+    holdings: Holdings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseLook:
     """Every targeted node's state, for one database."""
 

@@ -43,6 +43,12 @@ class Plot:
             world.later(CANCELLED_AFTER, lambda: world.claims.cancel(a.CLUSTER, a.DATABASE, RUN_ID, "oid"))
         return world, story
 
+    def cancelled_later(self, world: World) -> "Plot":
+        """How it ends when somebody cancels it; what is warm by then may be kept."""
+        kept = {(there.mode, there.nodes) for there in world.clusters.daemon_sets.values()}
+        keeps = self.asked.get("on_failure") is OnFailure.KEEP and bool(kept)
+        return replace(self, ends="cancelled", leaves=self.leaves if keeps else None)
+
     @property
     def databases(self) -> tuple[Database, ...]:
         return a.request(**self.asked).databases
@@ -190,6 +196,27 @@ def test_what_is_ended_from_outside_at_any_yield_is_put_away_by_the_janitor(
         check_nothing_is_held(world, plot)
         if "release_claims" not in story.called:  # else all but its report was done
             assert not world.clusters.daemon_sets, f"left after {story.called[-1]}"
+
+
+@pytest.mark.parametrize(
+    "plot", ["success", "two databases", "verify", "release", "failed node", "failed node, the others kept"]
+)
+def test_a_cancel_at_any_yield_is_heeded_before_anything_more_is_rolled_out(
+    plot: str, tmp_path: Path
+) -> None:
+    for world, story in interrupted(PLOTS[plot], tmp_path):
+        for database in PLOTS[plot].databases:
+            world.claims.cancel(a.CLUSTER, database, RUN_ID, "oid")
+        in_time, opened = "apply_daemonset" not in story.called, world.accounts.openings
+        while not story.over:
+            story.step()
+            check(world, story)
+            assert not (in_time and world.clusters.daemon_sets)
+
+        was_cancelled = story.output["status"] == "cancelled"
+        assert was_cancelled or not in_time
+        assert world.accounts.openings == opened
+        check_end(world, story, PLOTS[plot].cancelled_later(world) if was_cancelled else PLOTS[plot])
 
 
 @pytest.mark.parametrize("plot", [PLOTS["failed node"], PLOTS["release"]])

@@ -12,6 +12,7 @@ from testkit.telling import NOON, tell
 
 from orchestrators.steps import LOOKS_PER_HISTORY
 from shared.domain.causes import Kind
+from shared.domain.claims import cancelled
 from shared.domain.leases import NetworkState
 from shared.domain.model import AccessMode, AccessTerms, Database, Mode, OnFailure
 from shared.domain.observing import NodeStanding
@@ -260,6 +261,21 @@ def test_an_opened_account_is_probed_until_it_answers() -> None:
 
     assert told.output["status"] == "succeeded"
     assert told.called.count("probe_access") == 3
+
+
+def test_a_cancel_while_the_account_is_probed_ends_the_run_as_cancelled() -> None:
+    blocked = Probe(outcome="blocked", message="403")
+    told = tell(a.run(), answers(probe_access=in_turn((blocked, cancelled("user-oid")))))
+
+    assert (told.output["status"], told.error) == ("cancelled", "cancelled by user-oid")
+    assert told.called[-4:] == ["probe_access", "close_access", "release_claims", "record_ending"]
+
+
+def test_a_cancel_while_a_verification_ends_takes_its_pods_away() -> None:
+    told = tell(a.run(mode=Mode.VERIFY), answers(apply_daemonset=in_turn((None, cancelled("user-oid")))))
+
+    assert (told.output["status"], told.error) == ("cancelled", "cancelled by user-oid")
+    assert "retire_daemonsets" in told.called
 
 
 def test_an_account_without_databases_is_refused_at_once() -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from shared.domain.causes import Kind, cause_of
-from shared.domain.claims import Claim
+from shared.domain.claims import Claim, cancelled
 from shared.domain.model import (
     Account,
     Cluster,
@@ -158,7 +158,7 @@ def seen(*states: NodeState, settled: bool = True, cancelled_by: str | None = No
     """One look."""
     return Observation(
         at=datetime(2026, 5, 1, 12, 5, tzinfo=UTC),
-        cancelled_by=cancelled_by,
+        stopped=cancelled(cancelled_by) if cancelled_by else None,
         databases=(sum_up(DATABASE, states, settled=settled, bytes_per_node=STAGED.bytes),),
         causes=causes_of(states),
         logs=(),

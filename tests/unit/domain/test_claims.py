@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from testkit.builders import CLUSTER
 
-from shared.domain.claims import Claim, Claimed, Conflict, HeldBy, Hold, hold_of, judge_claims
+from shared.domain.claims import Claim, Claimed, Conflict, HeldBy, cancelled, hold_of, judge_claims
 from shared.domain.model import Database
 
 A, B, C = (Database(name=name, folder=name) for name in "abc")
@@ -73,18 +73,21 @@ def test_a_run_that_is_returned_covers_what_was_asked(
 def test_a_run_whose_claims_are_all_its_own_goes_on() -> None:
     held = {claim.database: claim for claim in claims("run1", A, B)}
 
-    assert hold_of("run1", held).is_sound
+    assert hold_of("run1", held).refusal is None
 
 
 def test_a_run_is_told_of_the_first_database_that_it_has_lost() -> None:
     held = {A: claims("run1", A, B)[0], B: claims("run2", B)[0], C: None}
 
-    assert hold_of("run1", held) == Hold(cancelled_by=None, lost=B)
+    hold = hold_of("run1", held)
+    assert hold.lost is not None
+    assert hold.lost.message == "run run1 no longer holds database 'b'"
+    assert hold.refusal == hold.lost
 
 
 def test_a_cancel_on_any_of_its_claims_reaches_a_run_and_no_other() -> None:
     a, b = claims("run1", A, B)
     held = {A: a, B: replace(b, cancelled_by="oid")}
 
-    assert hold_of("run1", held) == Hold(cancelled_by="oid", lost=None)
-    assert hold_of("run2", held).cancelled_by is None
+    assert hold_of("run1", held).refusal == cancelled("oid")
+    assert hold_of("run2", held).cancelled is None

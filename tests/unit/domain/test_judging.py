@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from testkit import builders as a
 
 from shared.domain.causes import Kind
+from shared.domain.claims import cancelled
 from shared.domain.judging import Ending, KeepWaiting, Outcome, Watch, judge, refused
 from shared.domain.model import WarmupPlan
 from shared.domain.observing import NodeStanding, NodeState
@@ -71,7 +72,7 @@ def test_nothing_is_waited_for_past_the_deadline_or_after_a_cancel(
 
     if isinstance(verdict, KeepWaiting):
         assert given_watch.now < given_watch.deadline
-        assert look.cancelled_by is None
+        assert look.stopped is None
         # Shorter timers fire at once on the real backend.
         assert timedelta(seconds=1) < verdict.pause <= timedelta(seconds=15)
 
@@ -170,3 +171,7 @@ def test_a_refusal_ends_with_its_sentence() -> None:
     refusal = Refusal(reason=Reason.NO_NODES, message="c1 has no node", remedy="scale it up")
 
     assert refused(refusal) == Ending(outcome=Outcome.FAILED, error="c1 has no node; scale it up")
+
+
+def test_a_run_that_was_asked_to_end_did_not_fail() -> None:
+    assert refused(cancelled("user-oid")) == Ending(outcome=Outcome.CANCELLED, error="cancelled by user-oid")

@@ -51,7 +51,6 @@ def summed(states: tuple[NodeState, ...], *, settled: bool = True) -> DatabasePr
 def looked(*rows: DatabaseProgress, **changes: Any) -> Observation:
     plain: dict[str, Any] = {
         "at": datetime(2026, 5, 1, tzinfo=UTC),
-        "cancelled_by": None,
         "databases": rows,
         "causes": (),
         "logs": (),

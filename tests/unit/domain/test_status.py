@@ -126,9 +126,7 @@ def crowded(count: int, text: str, databases: tuple[Database, ...] = (a.DATABASE
         one for db in databases for one in glance(db, states, datetime(2026, 5, 1, 12, 5, tzinfo=UTC))
     )
     remedied = tuple(replace(cause, remedy=text[:300]) for cause in causes_of(states))
-    return Observation(
-        at=NOON, cancelled_by=None, databases=rows, causes=remedied, logs=logs, glances=glances
-    )
+    return Observation(at=NOON, databases=rows, causes=remedied, logs=logs, glances=glances)
 
 
 @pytest.mark.parametrize("text", ["x" * 400, '"\\\n' * 133, "\U0001f9ec" * 400, "\x01" * 400])
