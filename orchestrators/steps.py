@@ -54,7 +54,8 @@ LOOKS_PER_HISTORY = 60
 # Storage network changes were seen to take 90 s; a probe that fails for longer will not pass.
 PROBES_LAST = timedelta(seconds=120)
 PROBE_EVERY = timedelta(seconds=5)
-_PAUSES = (timedelta(seconds=5),) * 3  # between the tries of a call that may pass
+# Between the tries of a call that may pass; after a good probe, other front ends of storage may lag so long.
+_PAUSES = (timedelta(seconds=5), timedelta(seconds=10), timedelta(seconds=15))
 _RETRY = df.RetryOptions(first_retry_interval_in_milliseconds=5_000, max_number_of_attempts=len(_PAUSES) + 1)
 # What winds a run up is tried for longer: an open account outweighs a late report.
 _PERSISTENT_RETRY = df.RetryOptions(first_retry_interval_in_milliseconds=10_000, max_number_of_attempts=12)

@@ -54,7 +54,7 @@ class Catalog(Protocol):
     """The container of databases."""
 
     def listing(self, account: Account, database: Database) -> Listing:
-        """Everything it says about one database."""
+        """Everything it says about one database; being shut out of the network may pass."""
 
     def probe(self, account: Account) -> Probe:
         """Whether it can be read from here."""

@@ -3,21 +3,23 @@
 import base64
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, cast
 
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.storage.blob import BlobProperties, ContainerClient
 
 from shared.adapters.azure_clients import AzureClients
-from shared.adapters.errors import SDK_ERRORS, Fault, calling, fault_of
+from shared.adapters.errors import SDK_ERRORS, Fault, RefusedError, calling, fault_of
 from shared.adapters.small_blobs import SmallBlob, read_small
 from shared.domain.cataloguing import Found, find_databases, prefix_of
 from shared.domain.model import Account, Database
 from shared.domain.refusals import Reason, Refusal
 from shared.domain.runs import CatalogEntry, Probe
 from shared.domain.staging import Listing, Manifest, StagedBlob, judge_staging
+from shared.ports import PassingError
 
 _logger = logging.getLogger(__name__)
 
@@ -25,7 +27,8 @@ _PARALLEL_READS = 8  # metadata files are small and each costs a round trip
 _DENIED = frozenset(
     {"AuthorizationPermissionMismatch", "InsufficientAccountPermissions", "AuthenticationFailed"}
 )
-
+_SHUT_OUT = "AuthorizationFailure"  # the network's word; a role that is wanting has another one
+_ADMITTING = "let the app's network in; where its rules were just changed, try again in a minute"
 _ARCHIVED = frozenset({"BlobArchived", "BlobBeingRehydrated"})
 
 Json = Mapping[str, object]
@@ -41,8 +44,9 @@ class BlobCatalog:
 
     def listing(self, account: Account, database: Database) -> Listing:
         """List one folder and read the metadata beside it; an absent container lists nothing."""
-        blobs = self._blobs(account, f"{database.folder}/")
-        return self._with_metadata(account, database, blobs)
+        with _network_may_settle():
+            blobs = self._blobs(account, f"{database.folder}/")
+            return self._with_metadata(account, database, blobs)
 
     def probe(self, account: Account) -> Probe:
         """Ask for a page of one blob, once: the caller tries again."""
@@ -100,6 +104,17 @@ class BlobCatalog:
                 _logger.warning("metadata was in the archive tier: blob=%s", name)
                 return None
         return None if found is None else _object(name, found)
+
+
+@contextmanager
+def _network_may_settle() -> Iterator[None]:
+    """Storage's front ends hear of a change one by one: another than the probe's may still refuse."""
+    try:
+        yield
+    except RefusedError as refused:
+        if refused.code != _SHUT_OUT:
+            raise
+        raise PassingError(str(refused)) from refused
 
 
 def _object(name: str, found: SmallBlob) -> Json | None:
@@ -172,11 +187,15 @@ def _unreadable(account: Account) -> Any:
         return Refusal(
             reason=reason,
             message=f"blobs of account {account.name!r} cannot be read ({fault})",
-            remedy=(
-                "give the app's identity Storage Blob Data Reader on it, and let the app's network in: "
-                f'az role assignment create --role "Storage Blob Data Reader" --scope {account.resource_id} '
-                "--assignee-principal-type ServicePrincipal --assignee-object-id <the app's identity>"
-            ),
+            remedy=_ADMITTING if fault.code == _SHUT_OUT else _granting(account),
         )
 
     return refuse
+
+
+def _granting(account: Account) -> str:
+    return (
+        "give the app's identity Storage Blob Data Reader on it, and let the app's network in: "
+        f'az role assignment create --role "Storage Blob Data Reader" --scope {account.resource_id} '
+        "--assignee-principal-type ServicePrincipal --assignee-object-id <the app's identity>"
+    )

@@ -3,12 +3,12 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from testkit import builders as a
-from testkit.telling import NOON, tell
+from testkit.telling import NOON, Clock, Story, tell
 
 from orchestrators.steps import LOOKS_PER_HISTORY
 from shared.domain.causes import Kind
@@ -21,6 +21,8 @@ from shared.domain.refusals import Reason, Refusal
 from shared.domain.reporting import AgentReport
 from shared.domain.runs import Access, Probe
 from shared.domain.status import MAX_STATUS_CHARACTERS
+from shared.ports import PassingError
+from shared.wire import encode
 
 CLOSED = NetworkState(public_network_access="Disabled", default_action="Deny", rules="{}")
 ALL_READY = a.seen(a.state("node0"), a.state("node1"), a.state("node2"))
@@ -218,6 +220,30 @@ def test_one_call_of_several_that_fails_in_passing_is_made_again() -> None:
 
     assert told.output["status"] == "succeeded"
     assert told.called.count("describe_database") == 3
+
+
+@pytest.mark.parametrize("where", ["describe_database", "apply_daemonset"])
+@pytest.mark.parametrize(("lasts", "ends"), [(30, "succeeded"), (60, "failed")])
+def test_a_network_that_settles_within_half_a_minute_of_a_good_probe_fails_no_run(
+    where: str, lasts: int, ends: str
+) -> None:
+    clock, healthy = Clock(), answers()
+    settles_at: dict[str, datetime] = {}
+
+    def perform(name: str, value: object) -> Any:
+        """Shut out from the first such call on, for as long as that lasts."""
+        if name == where:
+            settled = clock.now >= settles_at.setdefault(name, clock.now + timedelta(seconds=lasts))
+            if not settled:
+                raise PassingError("blobs of account 'blastdata' cannot be read (403 AuthorizationFailure)")
+        answer = healthy[name]
+        return encode(answer(value) if callable(answer) else answer)
+
+    story = Story(a.run(), perform, clock)
+    story.tell_on()
+
+    assert story.output["status"] == ends
+    assert ("AuthorizationFailure" in story.output.get("error", "")) == (ends == "failed")
 
 
 def test_a_stopped_cluster_is_refused_before_the_account_is_touched() -> None:

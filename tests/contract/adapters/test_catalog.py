@@ -14,7 +14,7 @@ from shared.adapters.blob_catalog import BlobCatalog
 from shared.domain.model import Account, Database
 from shared.domain.refusals import Reason, Refusal
 from shared.domain.staging import Manifest, judge_staging
-from shared.ports import PassingError
+from shared.ports import FinalError, PassingError
 
 FILES = {".nsq": b"ACGT" * 300, ".nin": b"index", ".nhr": b"headers"}
 
@@ -173,6 +173,43 @@ def test_a_throttled_listing_may_pass(
 
     with pytest.raises(PassingError, match="listing blast-db/slow/"):
         catalog.listing(open_account, named("slow"))
+
+
+def test_a_front_end_that_has_not_heard_of_an_opening_may_pass_and_is_no_matter_of_roles(
+    catalog: BlobCatalog, account: Account
+) -> None:
+    with pytest.raises(PassingError, match=r"AuthorizationFailure.*let the app's network in") as told:
+        catalog.listing(account, named("settling"))
+    assert "Storage Blob Data Reader" not in str(told.value)
+
+
+def test_the_list_of_a_closed_account_is_refused_with_the_network_to_blame(
+    catalog: BlobCatalog, account: Account
+) -> None:
+    with pytest.raises(FinalError, match="let the app's network in") as told:
+        catalog.databases(account)
+    assert told.value.refusal.reason is Reason.STORAGE_BLOCKED
+    assert "Storage Blob Data Reader" not in str(told.value)
+
+
+@pytest.mark.parametrize("path", ["comp=list", "-metadata.json"])
+def test_a_role_that_is_wanting_does_not_pass(
+    azure: LaptopAzure, catalog: BlobCatalog, open_account: Account, path: str
+) -> None:
+    azure.fault(area="blob", kind="status", status=403, code="AuthorizationPermissionMismatch", path=path)
+
+    with pytest.raises(FinalError, match="Storage Blob Data Reader") as told:
+        catalog.listing(open_account, named("denied"))
+    assert told.value.refusal.reason is Reason.ACCOUNT_FORBIDDEN
+
+
+def test_metadata_behind_such_a_front_end_may_pass_too(
+    azure: LaptopAzure, catalog: BlobCatalog, open_account: Account
+) -> None:
+    azure.fault(area="blob", kind="status", status=403, code="AuthorizationFailure", path="-metadata.json")
+
+    with pytest.raises(PassingError, match="let the app's network in"):
+        catalog.listing(open_account, named("settling"))
 
 
 def test_files_in_the_archive_are_told_apart(
