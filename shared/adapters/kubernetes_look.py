@@ -60,7 +60,9 @@ class KubernetesLook:
             databases = _databases(scene)
             failing = looking.failing_with_logs(_states(scene))
             told = self._logs.of_failures(order.cluster, failing)
-        return ClusterLook(databases=databases, logs=(*told, *_one_busy(_states(scene), logs)))
+        # A node that tries again is busy too, but has been heard already.
+        others = [state for state in _states(scene) if state not in failing]
+        return ClusterLook(databases=databases, logs=(*told, *_one_busy(others, logs)))
 
     def _read_in_turn(self, scene: _Scene) -> dict[str, str]:
         """What some of the busy nodes say now; what they report is remembered for the looks after this."""

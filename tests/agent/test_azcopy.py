@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from testkit.warm_node import WarmNode
 
 SECRET = "not-for-children"
-VERSIONED = 'if [ "$1" = --version ]; then echo azcopy version 9.9.9; exit; fi'
+VERSIONED = 'if [ "$1" = --version ]; then echo azcopy version 10.99.9; exit; fi'
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_an_azcopy_that_hangs_ends_with_the_deadline_and_its_version_is_reported
     outcome = node.look(server.manifest("core_nt"), WARMUP_DEADLINE_SECONDS="1")
 
     assert (outcome.exit_code, outcome.error["kind"]) == (17, "deadline")
-    assert {report["engine"] for report in outcome.reports} == {"azcopy version 9.9.9"}
+    assert {report["engine"] for report in outcome.reports} == {"azcopy version 10.99.9"}
     pid = (tmp_path / "pid").read_text().strip()
     wait_until(lambda: not Path(f"/proc/{pid}").exists())
 
