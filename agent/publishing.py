@@ -29,7 +29,7 @@ from .space import give_back
 from .surveying import stat_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from .manifest import File, Manifest
 
@@ -54,6 +54,19 @@ def publish(manifest: Manifest, places: Places, marker: Marker) -> None:
     forget_receipts(places.private)
     places.forget_starts()
     give_back(places)
+
+
+def withdraw(places: Places, names: Iterable[str], keep: set[str]) -> set[str]:
+    """Take the ways in away: those to `keep` go to staging, to come back last; returns their names."""
+    kept = set()
+    for name in sorted(names, key=by_way_in, reverse=True):
+        if name.endswith(ALIASES + INDEXES) and stat_of(places.published(name)):
+            if name in keep:
+                places.published(name).replace(places.staged(name))
+                kept.add(name)
+            else:
+                places.published(name).unlink()
+    return kept
 
 
 def refuse_foreign_files(manifest: Manifest, places: Places) -> None:
@@ -91,17 +104,6 @@ def _obsolete(places: Places, wanted: set[str]) -> set[str]:
     return names - wanted - owned_by_others(places) if names - wanted else set()
 
 
-def _withdraw(places: Places, names: list[str]) -> None:
-    """Take the ways in away; one that has no successor in staging goes there itself, to come back last."""
-    for name in sorted(names, key=by_way_in, reverse=True):
-        if not name.endswith(ALIASES + INDEXES) or not stat_of(places.published(name)):
-            continue
-        if stat_of(places.staged(name)):
-            places.published(name).unlink()
-        else:
-            places.published(name).rename(places.staged(name))
-
-
 def _publish_own(manifest: Manifest, places: Places, marker: Marker) -> None:
     own = [file.name for file in manifest.files if not file.shared]
     obsolete = _obsolete(places, {file.name for file in manifest.files})
@@ -110,7 +112,7 @@ def _publish_own(manifest: Manifest, places: Places, marker: Marker) -> None:
     with _undisturbed():
         # One file that is put back alone is replaced by one rename: there is no moment in between.
         if len(staged) > 1 or obsolete:
-            _withdraw(places, own)
+            withdraw(places, own, keep=set(own).difference(staged))
         for name in obsolete:
             places.published(name).unlink(missing_ok=True)
         for name in sorted(own, key=by_way_in):

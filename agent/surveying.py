@@ -39,6 +39,12 @@ class Survey:
         lost = tuple(file for file in self.doubtful if file.name not in names)
         return replace(self, sound=self.sound + sound, doubtful=(), missing=self.missing + lost)
 
+    def withdrawn(self, names: set[str]) -> Survey:
+        """What it is when of the sound files these were moved to staging."""
+        moved = tuple(record for record in self.sound if record.name in names)
+        sound = tuple(record for record in self.sound if record.name not in names)
+        return replace(self, sound=sound, staged=self.staged + moved)
+
 
 def survey(manifest: Manifest, places: Places) -> Survey:
     """Look at every file once."""

@@ -15,11 +15,11 @@ from .caching import bring_into_memory
 from .errors import Damaged, DeadlinePassed, IdentityBusy, RoleMissing, StorageClosed
 from .locking import locked
 from .probing import probe
-from .publishing import publish, refuse_foreign_files
+from .publishing import publish, refuse_foreign_files, withdraw
 from .records import Marker, Record, add_receipts, read_marker, record_of
 from .reporting import log
 from .space import check_room, give_back, giving_back, reserve_for_notes
-from .surveying import Survey, as_present, remembered, survey
+from .surveying import Survey, as_present, remembered, stat_of, survey
 from .verifying import (
     Question,
     database_digest,
@@ -51,7 +51,7 @@ def warm(look: Look) -> str:
         look.reporter.enter("checking")
         look.places.prepare()
         refuse_foreign_files(look.manifest, look.places)
-        before = _settle_doubts(look, survey(look.manifest, look.places))
+        before = _withdraw_harmed(look, _settle_doubts(look, survey(look.manifest, look.places)))
         with giving_back(before.missing, look.places):
             digest = _make_whole(look, before)
     if not before.missing:
@@ -90,6 +90,22 @@ def _settle_doubts(look: Look, found: Survey) -> Survey:
     add_receipts(look.places.private, [record for record in sound if record.name not in shared])
     add_receipts(look.places.shared, [record for record in sound if record.name in shared])
     return found.settled(tuple(sound))
+
+
+def _withdraw_harmed(look: Look, found: Survey) -> Survey:
+    """BLAST must not enter what was whole here and is not any more, however long it takes to mend."""
+    marker, sound = read_marker(look.places.private), {record.name for record in found.sound}
+    names = {record.name for record in marker.records} if marker else set()
+    if marker is None or all(record.name in sound or _lies(record, look) for record in marker.records):
+        return found
+    log("the database is not as it was published; BLAST will find none until it is whole again")
+    own = {file.name for file in look.manifest.files if not file.shared}
+    return found.withdrawn(withdraw(look.places, names | own, sound))
+
+
+def _lies(record: Record, look: Look) -> bool:
+    found = stat_of(look.places.published(record.name))
+    return found is not None and record.agrees_with(found)
 
 
 def _fetch_and_verify(look: Look, found: Survey) -> None:

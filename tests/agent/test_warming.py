@@ -6,7 +6,9 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+from testkit.blob_server import Fault, always
 from testkit.sample_database import contents, put_database
+from testkit.warm_node import kill, wait_until
 
 from agent.ledger import BLOCK_BYTES
 
@@ -98,6 +100,44 @@ def test_a_harmed_file_is_fetched_again_and_no_other(
     assert node.files() == contents(server, "core_nt")
     assert dict(server.served) == {"core_nt/core_nt.01.nsq": 9_000_000}
     assert outcome.last["files_fetched"] == 1
+
+
+def ways_in(node: WarmNode) -> set[str]:
+    return {name for name in node.files() if name.endswith((".nal", ".nin"))}
+
+
+def test_what_was_harmed_cannot_be_entered_until_it_is_whole_again(
+    node: WarmNode, server: BlobServer
+) -> None:
+    node.look(server.manifest("core_nt"))
+    server.forget()
+    remove(node.blast)
+    server.judge = always(Fault(kind="status", status=403, code="AuthorizationFailure"))
+    process = node.start(server.manifest("core_nt"))
+    wait_until(lambda: '"storage_closed"' in node.termination_log.read_text())
+
+    assert ways_in(node) == set()
+
+    server.judge = lambda _: None
+    process.communicate()
+    assert process.returncode == 0
+    assert node.files() == contents(server, "core_nt")
+    assert set(server.served) == {"core_nt/core_nt.01.nsq"}
+
+
+def test_a_whole_generation_stays_while_the_next_one_is_waited_for(
+    node: WarmNode, server: BlobServer
+) -> None:
+    node.look(server.manifest("core_nt"))
+    before = node.files()
+    put_database(server, "core_nt", seed=2)
+    server.judge = always(Fault(kind="status", status=403, code="AuthorizationFailure"), method="HEAD")
+    process = node.start(server.manifest("core_nt"))
+    wait_until(lambda: '"storage_closed"' in node.termination_log.read_text())
+
+    kill(process)
+
+    assert node.files() == before
 
 
 def test_swapped_files_are_both_fetched_again(node: WarmNode, server: BlobServer) -> None:
