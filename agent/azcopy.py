@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import time
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 from .azcopy_program import azcopy_version, environment_for, find_azcopy
@@ -134,13 +133,14 @@ class Azcopy:
 
 def _batches(files: Sequence[File]) -> Iterator[list[File]]:
     """Files of one folder each, few enough that not much is lost with them."""
-    for _, group in groupby(sorted(files, key=_folder), _folder):
-        batch: list[File] = []
-        for file in group:
-            if batch and sum(each.size for each in batch) + file.size > BATCH_BYTES:
-                yield batch
-                batch = []
-            batch.append(file)
+    batch: list[File] = []
+    for file in files:
+        size = sum(each.size for each in batch) + file.size
+        if batch and (size > BATCH_BYTES or _folder(file) != _folder(batch[0])):
+            yield batch
+            batch = []
+        batch.append(file)
+    if batch:
         yield batch
 
 

@@ -19,7 +19,6 @@ from .records import (
     Record,
     add_receipts,
     commit_marker,
-    forget_receipts,
     keep_receipts,
     prepare_marker,
     read_marker,
@@ -51,7 +50,6 @@ def publish(manifest: Manifest, places: Places, marker: Marker) -> None:
         refuse_foreign_files(manifest, places)
         _publish_shared(manifest, places)
         _publish_own(manifest, places, marker)
-    forget_receipts(places.private)
     places.forget_starts()
     give_back(places)
 
@@ -108,6 +106,8 @@ def _publish_own(manifest: Manifest, places: Places, marker: Marker) -> None:
     own = [file.name for file in manifest.files if not file.shared]
     obsolete = _obsolete(places, {file.name for file in manifest.files})
     staged = [name for name in own if stat_of(places.staged(name))]
+    # A second copy of what the marker will say, should that one be lost.
+    keep_receipts(places.private, marker.records)
     prepare_marker(places.private, marker)
     with _undisturbed():
         # One file that is put back alone is replaced by one rename: there is no moment in between.

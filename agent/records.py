@@ -121,11 +121,6 @@ def add_receipts(folder: Path, records: Iterable[Record]) -> None:
         os.fsync(stream.fileno())
 
 
-def forget_receipts(folder: Path) -> None:
-    """The marker knows it all; takes no room."""
-    _receipts(folder).unlink(missing_ok=True)
-
-
 def keep_receipts(folder: Path, records: Iterable[Record]) -> None:
     """Remember these verified files, and no others."""
     write_atomically(_receipts(folder), "".join(json.dumps(asdict(record)) + "\n" for record in records))

@@ -201,6 +201,37 @@ def test_verify_finds_what_sizes_and_times_hide_and_the_next_look_mends_it(
     assert node.look(manifest, "--verify").last["digest"] == first.last["digest"]
 
 
+def test_a_marker_that_was_cut_short_costs_no_byte(node: WarmNode, server: BlobServer) -> None:
+    first = node.look(server.manifest("core_nt"))
+    os.truncate(node.private("core_nt") / "marker.json", 40)
+    server.forget()
+
+    outcome = node.look(server.manifest("core_nt"))
+
+    assert outcome.exit_code == 0
+    assert server.requests == []
+    assert outcome.last["digest"] == first.last["digest"]
+    assert node.look(server.manifest("core_nt"), "--check").exit_code == 0
+
+
+def test_what_an_abandoned_generation_left_is_never_published_with_another(
+    node: WarmNode, server: BlobServer
+) -> None:
+    manifest = server.manifest("core_nt")
+    node.look(manifest)
+    before = node.files()
+    put_database(server, "core_nt", seed=2)
+    server.bytes_per_second = 1e6
+    process = node.start(server.manifest("core_nt"))
+    server.forget()
+    wait_until(server.has_served)
+    kill(process)
+    os.truncate(node.private("core_nt") / "marker.json", 40)
+
+    assert node.look(manifest).exit_code == 0
+    assert node.files() == before
+
+
 def test_verify_on_a_cold_node_copies_nothing(node: WarmNode, server: BlobServer) -> None:
     outcome = node.look(server.manifest("core_nt"), "--verify")
 
