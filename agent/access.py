@@ -26,12 +26,14 @@ class Access:
         self._account = account
         self._patience_seconds = patience_seconds
         self._tell = tell
-        self.restored()
-
-    def restored(self) -> None:
-        """Bytes have landed: whatever was refused before is over."""
+        self._fetched = 0
         self._refused_at: float | None = None
         self._pause = FIRST_PAUSE_SECONDS
+
+    def fetched(self, size: int) -> None:
+        """So much has arrived; more than before restores the patience."""
+        if size > self._fetched:
+            self._fetched, self._refused_at, self._pause = size, None, FIRST_PAUSE_SECONDS
 
     def wait_for(self, file: File) -> None:
         """Return once the head of `file` can be read.
@@ -39,8 +41,7 @@ class Access:
         A closed account is waited for without limit: only the control plane knows whether it will open.
 
         Raises:
-            RoleMissing, IdentityBusy: no role, or no token, within the patience.
-            WillNotPass: waiting is of no use.
+            AgentError: waiting is of no use, or no role or token was to be had within the patience.
         """
         reader = BlobReader(self._account)
         while True:
@@ -53,11 +54,7 @@ class Access:
                 return
 
     def refused(self, error: MayPass) -> None:
-        """Say so, and pause; that a head was readable meanwhile ends no patience: front ends may disagree.
-
-        Raises:
-            RoleMissing, IdentityBusy: `error` itself, when it has been so for too long.
-        """
+        """Say so and pause, or raise `error`; heads that were readable meanwhile prove nothing."""
         if isinstance(error, RoleMissing | IdentityBusy):
             self._refused_at = self._refused_at or time.monotonic()
             if time.monotonic() - self._refused_at >= self._patience_seconds:

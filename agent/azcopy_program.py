@@ -29,18 +29,8 @@ IDENTITY = (
 )
 
 
-def azcopy_version() -> str:
-    """What it calls itself."""
-    program = shutil.which("azcopy")
-    return version_of(program) if program else "azcopy"
-
-
 def find_azcopy() -> str:
-    """Where it is.
-
-    Raises:
-        Internal: nowhere, or it is too old.
-    """
+    """Where it is, if it is new enough."""
     program = shutil.which("azcopy")
     if program is None:
         raise Internal("azcopy is not installed here", "use the engine ranged")

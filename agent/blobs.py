@@ -54,11 +54,8 @@ REFUSALS: dict[str, tuple[type[AgentError], str]] = {
     "AuthorizationPermissionMismatch": (RoleMissing, "the identity has no role for this data, or not yet"),
     "AuthorizationResourceTypeMismatch": (AccessDenied, "the SAS does not cover blobs"),
     "AccountIsDisabled": (AccessDenied, "the account is disabled"),
-    "ServerBusy": (Throttled, "the account is busy"),
     "OperationTimedOut": (Throttled, "the account took too long"),
     "BlobArchived": (NotFound, "the blob is archived and cannot be read"),
-    "ConditionNotMet": (Changed, "the blob was replaced since the database was described"),
-    "InvalidRange": (Changed, "the blob is shorter than described"),
 }
 BY_STATUS: dict[int, tuple[type[AgentError], str]] = {
     HTTPStatus.UNAUTHORIZED: (AccessDenied, "the account does not accept the token"),

@@ -126,11 +126,7 @@ class Sas:
         return {}
 
     def query(self) -> str:
-        """The signature.
-
-        Raises:
-            IdentityUnavailable: there is none that can be part of an address.
-        """
+        """The signature, if it can be part of an address."""
         remedy = "check WARMUP_SAS_FILE and the secret that is mounted there"
         try:
             sas = self.path.read_bytes().strip().removeprefix(b"?")
@@ -139,7 +135,7 @@ class Sas:
                 f"the file of the SAS cannot be read: {error.strerror}", remedy
             ) from error
         if not SAS.fullmatch(sas):
-            raise IdentityUnavailable("the file of the SAS holds something else, or more than one", remedy)
+            raise IdentityUnavailable("the file of the SAS holds something else", remedy)
         return sas.decode("ascii")
 
     def forget(self) -> None:

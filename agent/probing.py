@@ -2,7 +2,7 @@
 
 `blastdbcmd -info` opens a database whose volumes are truncated without a word, so it cannot verify one. What
 it does see is a folder at the source that mixes two generations, which no list of sizes can show. It is asked
-before anything is published: it sees the set in a private folder, of links to where each file is now.
+before anything is published, in a private folder of links.
 """
 
 from __future__ import annotations

@@ -42,9 +42,6 @@ def publish(manifest: Manifest, places: Places, marker: Marker) -> None:
     """Move every staged file to where BLAST looks, remove what the generation before had more, remember it.
 
     Safe to repeat after a kill: what was moved is found published, what was not is still staged.
-
-    Raises:
-        BadManifest: another database has come to own a file of this one in the meantime.
     """
     with locked(places.shared / "lock", PUBLISHED):
         refuse_foreign_files(manifest, places)
@@ -68,11 +65,7 @@ def withdraw(places: Places, names: Iterable[str], keep: set[str]) -> set[str]:
 
 
 def refuse_foreign_files(manifest: Manifest, places: Places) -> None:
-    """Nobody takes over another database's files, and what was fetched to do so is given back.
-
-    Raises:
-        BadManifest: it would.
-    """
+    """Take nothing from another database; what was fetched to do so is given back."""
     foreign = sorted({file.name for file in manifest.files if not file.shared} & owned_by_others(places))
     if foreign:
         give_back(places)
@@ -141,7 +134,7 @@ def _publish_shared(manifest: Manifest, places: Places) -> None:
 
 def _newer_is_there(present: Sequence[Record], file: File, places: Places) -> bool:
     found = stat_of(places.published(file.name))
-    return found is not None and any(
+    return any(
         record.name == file.name and record.modified > file.modified and record.agrees_with(found)
         for record in present
     )

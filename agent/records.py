@@ -46,9 +46,10 @@ class Record:
         """Was it this blob that was verified?"""
         return (self.name, self.size, self.etag) == (file.name, file.size, file.etag)
 
-    def agrees_with(self, found: stat_result) -> bool:
-        """Does the file still look as it did then?"""
-        return (self.size, self.mtime_ns, self.inode) == (found.st_size, found.st_mtime_ns, found.st_ino)
+    def agrees_with(self, found: stat_result | None) -> bool:
+        """Is the file still there, and does it look as it did then?"""
+        looks = found and (found.st_size, found.st_mtime_ns, found.st_ino)
+        return looks == (self.size, self.mtime_ns, self.inode)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

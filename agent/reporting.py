@@ -93,11 +93,6 @@ class Reporter:
         if now - self._said >= EVERY_SECONDS:
             self._say()
 
-    @property
-    def fetched(self) -> int:
-        """Bytes that arrived so far."""
-        return self._progress.fetched
-
     def cached(self, size: int | None) -> None:
         """So many of the database's bytes are in memory, as far as somebody looked."""
         self._cached_bytes = size

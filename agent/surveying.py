@@ -106,6 +106,4 @@ def _may_stand_for(record: Record, file: File) -> bool:
 
 
 def _agreeing(records: list[Record], found: os.stat_result | None) -> Record | None:
-    if found is None:
-        return None
     return next((record for record in records if record.agrees_with(found)), None)

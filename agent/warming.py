@@ -95,17 +95,12 @@ def _settle_doubts(look: Look, found: Survey) -> Survey:
 def _withdraw_harmed(look: Look, found: Survey) -> Survey:
     """BLAST must not enter what was whole here and is not any more, however long it takes to mend."""
     marker, sound = read_marker(look.places.private), {record.name for record in found.sound}
-    names = {record.name for record in marker.records} if marker else set()
-    if marker is None or all(record.name in sound or _lies(record, look) for record in marker.records):
+    records = [record for record in (marker.records if marker else ()) if record.name not in sound]
+    if all(record.agrees_with(stat_of(look.places.published(record.name))) for record in records):
         return found
-    log("the database is not as it was published; BLAST will find none until it is whole again")
+    log("not as it was published: BLAST finds it when it is whole again")
     own = {file.name for file in look.manifest.files if not file.shared}
-    return found.withdrawn(withdraw(look.places, names | own, sound))
-
-
-def _lies(record: Record, look: Look) -> bool:
-    found = stat_of(look.places.published(record.name))
-    return found is not None and record.agrees_with(found)
+    return found.withdrawn(withdraw(look.places, own.union(record.name for record in records), sound))
 
 
 def _fetch_and_verify(look: Look, found: Survey) -> None:
@@ -152,12 +147,9 @@ def _fetch(look: Look, files: Sequence[File]) -> None:
 
 
 def _watching(look: Look, access: Access, deadline: float) -> Callable[[Counts], None]:
-    fetched = look.reporter.fetched
-
     def watch(counts: Counts) -> None:
         look.reporter.progress(counts)
-        if look.reporter.fetched > fetched:
-            access.restored()
+        access.fetched(counts.fetched)
         if time.monotonic() > deadline:
             raise DeadlinePassed(f"copying was not done after {look.settings.deadline_seconds:.0f} s")
 
