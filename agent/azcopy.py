@@ -96,7 +96,8 @@ class Azcopy:
         return [
             *("cp", source, f"{self._places.staging}/", "--include-pattern", ";".join(names), *options),
             *("--trusted-microsoft-suffixes", f"{endpoint.host};{endpoint.host}:{endpoint.port}"),
-            *(("--cap-mbps", str(ceiling * 8 / 1e6)) if ceiling else ()),
+            # A block must pass within a second.
+            *(("--cap-mbps", str(ceiling * 8e-6), "--block-size-mb", "0.5") if ceiling else ()),
         ]
 
     def _run(self, command: list[str], watch: Callable[[], None]) -> None:

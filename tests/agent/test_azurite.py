@@ -105,6 +105,18 @@ def test_an_engine_takes_over_where_the_other_was_killed(
     assert node_of_account.files() == source
 
 
+def test_azcopy_obeys_a_ceiling_below_the_size_of_its_blocks(
+    node_of_account: WarmNode, manifest: dict[str, Any], source: dict[str, bytes]
+) -> None:
+    small = {file["name"]: file for file in manifest["files"]}["nt.00.nsq"]
+    one = {**manifest, "bytes": small["size"], "files": [small]}
+
+    outcome = node_of_account.look(one, WARMUP_ENGINE="azcopy", WARMUP_MAX_MBPS="8")
+
+    assert outcome.exit_code == 0
+    assert node_of_account.files() == {"nt.00.nsq": source["nt.00.nsq"]}
+
+
 def test_what_a_killed_azcopy_left_is_never_taken_for_whole(
     node_of_account: WarmNode, manifest: dict[str, Any], source: dict[str, bytes]
 ) -> None:
