@@ -11,6 +11,7 @@ missing_packages() {
     command -v blastn >/dev/null || echo ncbi-blast+
     [ -e /usr/share/ncbi/data/Combined16SrRNA.nsq ] || echo ncbi-rrna-data
     command -v bwrap >/dev/null || echo bubblewrap
+    command -v vmtouch >/dev/null || echo vmtouch
     ldconfig -p | grep 'libsecret-1\.so\.0' >/dev/null || echo libsecret-1-0
     python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv
 }

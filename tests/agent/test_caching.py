@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +35,6 @@ def install(folder: Path, script: str) -> str:
     return f"{program.parent}:{os.environ['PATH']}"
 
 
-@pytest.mark.skipif(shutil.which("vmtouch") is None, reason="vmtouch is not installed")
 def test_a_look_that_fetches_nothing_brings_the_database_into_memory(
     node: WarmNode, server: BlobServer
 ) -> None:
