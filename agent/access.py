@@ -31,7 +31,7 @@ class Access:
         self._pause = FIRST_PAUSE_SECONDS
 
     def fetched(self, size: int) -> None:
-        """So much has arrived; more than before restores the patience."""
+        """More than before restores the patience."""
         if size > self._fetched:
             self._fetched, self._refused_at, self._pause = size, None, FIRST_PAUSE_SECONDS
 

@@ -6,7 +6,6 @@ A manifest comes from outside: its names become paths, so nothing is trusted bef
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -60,7 +59,7 @@ def parse_manifest(text: str) -> Manifest:
     """
     try:
         return _parse(json.loads(text))
-    except (KeyError, TypeError, ValueError, AttributeError, binascii.Error) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise BadManifest(f"the manifest cannot be read: {type(error).__name__}: {error}") from error
 
 
@@ -105,7 +104,7 @@ def _parse(document: dict[str, Any]) -> Manifest:
     manifest = Manifest(
         database=safe_name(document["database"]),
         container=safe_name(document["container"]),
-        generation=str(document["generation"]),
+        generation=safe_name(document["generation"]),
         molecule=str(document["molecule"]),
         files=files,
     )

@@ -81,7 +81,7 @@ def read_marker(private: Path) -> Marker | None:
         document = json.loads(_marker(private).read_text(encoding="utf-8"))
         records = tuple(Record(**entry) for entry in document["files"])
         return Marker(generation=document["generation"], digest=document["digest"], records=records)
-    except (FileNotFoundError, KeyError, TypeError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, KeyError, TypeError, ValueError):
         return None
 
 

@@ -255,6 +255,14 @@ def test_a_file_that_is_not_the_databases_is_left_alone(node: WarmNode, server: 
     }
 
 
+def test_a_stray_file_among_the_agents_own_disturbs_nobody(node: WarmNode, server: BlobServer) -> None:
+    (node.blast / ".warmup").mkdir(parents=True)
+    (node.blast / ".warmup" / ".nfs0001").write_text("left by a file system")
+
+    assert node.look(server.manifest("core_nt")).exit_code == 0
+    assert node.look(server.manifest("core_nt"), "--release").exit_code == 0
+
+
 def test_a_database_whose_name_begins_with_anothers_is_another(node: WarmNode, server: BlobServer) -> None:
     put_database(server, "core_nt_pathogen", volumes=1)
     node.look(server.manifest("core_nt_pathogen"))

@@ -75,6 +75,7 @@ def test_a_strange_name_is_a_name(name: str) -> None:
         *product(["schema"], [2, None]),
         *product(["files"], [[{}], None, [7]]),
         ("bytes", 4),
+        ("generation", "g" * 6000),
     ],
 )
 def test_a_senseless_value_is_refused(field: str, value: object) -> None:
@@ -82,7 +83,7 @@ def test_a_senseless_value_is_refused(field: str, value: object) -> None:
         parse_manifest(described(**{field: value}))
 
 
-@pytest.mark.parametrize("text", ["", "[]", "null", "{", "7", "{}"])
+@pytest.mark.parametrize("text", ["", "[]", "null", "{", "7", "{}", "[" * 200_000])
 def test_what_is_no_manifest_is_refused(text: str) -> None:
     with pytest.raises(BadManifest):
         parse_manifest(text)
