@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from .errors import BadManifest
+from .errors import BadManifest, quoted
 
 SCHEMA = 1
 # A name plus the agent's own suffixes must fit into the 255 bytes of a directory entry.
@@ -104,7 +104,7 @@ def _parse(document: dict[str, Any]) -> Manifest:
     manifest = Manifest(
         database=safe_name(document["database"]),
         container=safe_name(document["container"]),
-        generation=safe_name(document["generation"]),
+        generation=_generation(document["generation"]),
         molecule=str(document["molecule"]),
         files=files,
     )
@@ -136,6 +136,13 @@ def _parse_file(entry: dict[str, Any]) -> File:
         modified=_seconds(entry["modified"]),
         shared=bool(entry.get("shared", False)),
     )
+
+
+def _generation(value: object) -> str:
+    """It becomes part of every report; a release may name none."""
+    if not isinstance(value, str) or not value.isprintable() or len(value.encode()) > NAME_BYTES:
+        raise BadManifest(f"a generation cannot be {quoted(repr(value))}")
+    return value
 
 
 def _blob_name(name: object) -> str:
