@@ -21,7 +21,7 @@ from .ranged import Ranged
 from .releasing import release
 from .reporting import Reporter, Subject, log
 from .settings import Settings, parse_settings, termination_log
-from .space import disk_full
+from .space import fault_of_disk
 from .warming import warm
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def _named(look: Look) -> str | None:
     except AgentError:
         raise
     except OSError as error:
-        raise disk_full(error, "what the agent notes down") or _unforeseen(error) from error
+        raise fault_of_disk(error, "what the agent notes down") or _unforeseen(error) from error
     except Exception as error:
         raise _unforeseen(error) from error
 

@@ -8,6 +8,7 @@ either a whole generation to enter, or nothing. It takes as long as some renames
 from __future__ import annotations
 
 import signal
+import stat
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -73,6 +74,17 @@ def refuse_foreign_files(manifest: Manifest, places: Places) -> None:
             f"{foreign[0]} already belongs to another database on this node",
             remedy="release that database, or stage this one under names of its own",
         )
+
+
+def refuse_folders(manifest: Manifest, places: Places) -> None:
+    """What cannot be replaced by a file is found before hours of copying."""
+    for file in manifest.files:
+        found = stat_of(places.published(file.name))
+        if found and stat.S_ISDIR(found.st_mode):
+            raise BadManifest(
+                f"{places.published(file.name)} is a folder, and has the name of a file of the database",
+                remedy="remove it from the node",
+            )
 
 
 def owned_by_others(places: Places) -> set[str]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+import stat
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from .errors import DiskFull
+from .errors import AgentError, BadManifest, Damaged, DiskFull
 from .surveying import stat_of
 
 if TYPE_CHECKING:
@@ -21,6 +23,9 @@ STAT_BLOCK_BYTES = 512
 # Ledgers, receipts, marker and report: 40 bytes per 8 MiB, some hundred per file, and a block each.
 BOOKKEEPING_BYTES = 1024 * 1024
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+BROKEN = frozenset({errno.EROFS, errno.EIO})
+# A folder, a file or a link where something else should be.
+IN_THE_WAY = frozenset({errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENOTEMPTY})
 
 
 def check_room(files: Iterable[File], places: Places) -> None:
@@ -73,8 +78,16 @@ def give_back(places: Places, keep: frozenset[str] = frozenset()) -> None:
     places.reserve.unlink(missing_ok=True)
     for folder in (places.staging, places.ledgers):
         for entry in folder.iterdir() if folder.is_dir() else ():
-            if entry.name not in keep:
-                entry.unlink()
+            if not stat.S_ISREG(entry.lstat().st_mode) or entry.name not in keep:
+                _remove(entry)
+
+
+def _remove(entry: Path) -> None:
+    """Whatever it is: the folder is the agent's own."""
+    if stat.S_ISDIR(entry.lstat().st_mode):
+        shutil.rmtree(entry)
+    else:
+        entry.unlink()
 
 
 @contextmanager
@@ -93,6 +106,18 @@ def giving_back(files: Iterable[File], places: Places) -> Iterator[None]:
         give_back(places)
         check_room(files, places)
         raise full from error
+
+
+def fault_of_disk(error: OSError, what: str) -> AgentError | None:
+    """The cause that an operator can mend, if the error has one."""
+    said = f"{error.filename}: {error.strerror}"
+    if error.errno in BROKEN:
+        return Damaged(said, remedy="the disk cannot be used as it is: check the node, or replace it")
+    if error.errno in IN_THE_WAY:
+        return BadManifest(
+            f"something that is not the agent's is in its way: {said}", remedy="remove it from the node"
+        )
+    return disk_full(error, what)
 
 
 def disk_full(error: OSError, what: str) -> DiskFull | None:

@@ -15,7 +15,7 @@ from .caching import bring_into_memory
 from .errors import Damaged, DeadlinePassed, IdentityBusy, RoleMissing, StorageClosed
 from .locking import locked
 from .probing import probe
-from .publishing import publish, refuse_foreign_files, withdraw
+from .publishing import publish, refuse_folders, refuse_foreign_files, withdraw
 from .records import Marker, Record, add_receipts, read_marker, record_of
 from .reporting import log
 from .space import check_room, give_back, giving_back, reserve_for_notes
@@ -51,6 +51,7 @@ def warm(look: Look) -> str:
         look.reporter.enter("checking")
         look.places.prepare()
         refuse_foreign_files(look.manifest, look.places)
+        refuse_folders(look.manifest, look.places)
         before = _withdraw_harmed(look, _settle_doubts(look, survey(look.manifest, look.places)))
         with giving_back(before.missing, look.places):
             digest = _make_whole(look, before)

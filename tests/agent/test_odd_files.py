@@ -1,0 +1,68 @@
+"""What somebody else left where the agent works: named, passed over, or cleared away."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+from testkit.sample_database import contents
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from testkit.blob_server import BlobServer
+    from testkit.warm_node import WarmNode
+
+
+def test_a_folder_with_the_name_of_a_file_is_found_before_anything_is_fetched(
+    node: WarmNode, server: BlobServer
+) -> None:
+    (node.blast / "core_nt.01.nsq").mkdir(parents=True)
+
+    outcome = node.look(server.manifest("core_nt"))
+
+    assert (outcome.exit_code, outcome.error["kind"]) == (10, "bad_manifest")
+    assert "core_nt.01.nsq is a folder" in outcome.error["message"]
+    assert server.requests == []
+
+
+def test_a_folder_in_place_of_the_marker_is_named(node: WarmNode, server: BlobServer) -> None:
+    (node.private("core_nt") / "marker.json").mkdir(parents=True)
+
+    outcome = node.look(server.manifest("core_nt"))
+
+    assert (outcome.exit_code, outcome.error["kind"]) == (10, "bad_manifest")
+    assert "marker.json" in outcome.error["message"]
+    assert server.served_bytes == 0
+
+
+def test_what_does_not_belong_into_staging_is_cleared_away(node: WarmNode, server: BlobServer) -> None:
+    (node.folder / "precious").write_bytes(b"precious")
+    staging = node.private("core_nt") / "staging"
+    (staging / "folder" / "in it").mkdir(parents=True)
+    (staging / "core_nt.00.nsq").symlink_to(node.folder / "precious")
+
+    outcome = node.look(server.manifest("core_nt"))
+
+    assert outcome.exit_code == 0
+    assert node.files() == contents(server, "core_nt")
+    assert (node.folder / "precious").read_bytes() == b"precious"
+
+
+@pytest.fixture
+def read_only(node: WarmNode, server: BlobServer) -> Iterator[WarmNode]:
+    """A node whose disk the kernel has found broken, after it was warmed."""
+    node.look(server.manifest("core_nt"))
+    subprocess.run(["mount", "--bind", node.blast, node.blast], check=True)
+    subprocess.run(["mount", "-o", "remount,ro,bind", node.blast], check=True)
+    yield node
+    subprocess.run(["umount", "--lazy", node.blast], check=True)
+
+
+def test_a_disk_that_is_read_only_is_named(read_only: WarmNode, server: BlobServer) -> None:
+    outcome = read_only.look(server.manifest("core_nt"))
+
+    assert (outcome.exit_code, outcome.error["kind"]) == (16, "damaged")
+    assert "Read-only file system" in outcome.error["message"]
+    assert read_only.look(server.manifest("core_nt"), "--check").exit_code == 0
