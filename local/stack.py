@@ -15,13 +15,12 @@ from pathlib import Path
 from local import azurite, clusters, hosts, joining, processes, wiring
 from local.clusters import Cluster, Given
 from local.places import Places
+from local.ports import LOOPBACK, PortError, choose_ports, free
 from local.processes import Started
 from local.wiring import Ports, Wiring
 
 _POLL_SECONDS = 0.1
 _LOG_TAIL_LINES = 12
-_LAST_PORT = 65_535
-_LOOPBACK = "127.0.0.1"
 
 
 class StackError(Exception):
@@ -207,7 +206,7 @@ def _tail(places: Places, name: str) -> str:
 
 def _address(cluster: Cluster) -> str:
     """`STACK_ADDRESS`, if this machine has it and the cluster's nodes can be thought to reach it."""
-    text = os.environ.get("STACK_ADDRESS") or _LOOPBACK
+    text = os.environ.get("STACK_ADDRESS") or LOOPBACK
     try:
         address = ipaddress.IPv4Address(text)
         with socket.socket() as probe:
@@ -234,38 +233,17 @@ def _is_here(server: str) -> bool:
 
 
 def _ports(before: Stack | None) -> Ports:
-    """The ports of last time where they are free, so that URLs stay; `STACK_PORT_<NAME>` sets one."""
+    """The ports of last time where they are free, so that URLs stay."""
     last = asdict(before.wiring.ports) if before else {}
-    chosen = {field.name: _port(field.name, last.get(field.name, 0)) for field in fields(Ports)}
-    if len(set(chosen.values())) < len(chosen):
-        raise StackError(f"two servers cannot share a port: {chosen}; give each STACK_PORT_… its own")
-    return Ports(**chosen)
-
-
-def _port(name: str, last: int) -> int:
-    setting = f"STACK_PORT_{name.upper()}"
-    wanted = os.environ.get(setting)
-    if wanted is None:
-        return _free(last) or _free(0)
-    if not (wanted.isascii() and wanted.isdigit() and 0 < int(wanted) <= _LAST_PORT and _free(int(wanted))):
-        raise StackError(f"{setting} is {wanted!r}, and that port cannot be had; free it or name another")
-    return int(wanted)
+    try:
+        return Ports(**choose_ports((field.name for field in fields(Ports)), last, os.environ))
+    except PortError as error:
+        raise StackError(str(error)) from error
 
 
 def all_free(ports: Ports) -> bool:
     """Whether nobody listens on any of them."""
-    return all(_free(port) for port in asdict(ports).values())
-
-
-def _free(port: int) -> int:
-    """The port if it can be bound, 0 if not; for 0, any free one."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((_LOOPBACK, port))
-        except OSError:
-            return 0
-        return int(probe.getsockname()[1])
+    return all(free(port) for port in asdict(ports).values())
 
 
 def log_files(places: Places) -> tuple[Path, ...]:
