@@ -10,12 +10,14 @@ import http.client
 import re
 import socket
 import ssl
+import time
 from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from .answering import in_time
 from .errors import (
     AccessDenied,
     AgentError,
@@ -38,8 +40,9 @@ if TYPE_CHECKING:
     from .settings import Endpoint
 
 API_VERSION = "2021-12-02"
-# Between two reads, not for a whole answer: a slow wire is not a hanging one.
+# Between two reads, not for a whole answer: a slow wire is not a hanging one, unless it is this slow.
 READ_TIMEOUT_SECONDS = 10.0
+LEAST_BYTES_PER_SECOND = 1000
 CHUNK_BYTES = 256 * 1024
 # Of TLS: a buffer with less room than that would only split the next one.
 RECORD_BYTES = 16 * 1024
@@ -161,8 +164,9 @@ class BlobReader:
         )
         try:
             connection = self._connected()
-            connection.request(method, path, headers=sent)
-            return connection.getresponse()
+            with in_time(connection.sock):
+                connection.request(method, path, headers=sent)
+                return connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise _network(file, error) from error
@@ -172,20 +176,25 @@ class BlobReader:
             connection = _connection_to(self._account.endpoint)
             connection.connect()
             connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
-            self._connection = connection
+            # The connection lets go of it with the head of its last answer.
+            self._connection, self._wire = connection, connection.sock
         return self._connection
 
     def _drain(
         self, file: File, length: int, response: http.client.HTTPResponse, sink: Callable[[memoryview], None]
     ) -> None:
-        left, filled = length, 0
+        left, filled, waited = length, 0, 0.0
         try:
             while left:
                 # One system call at most: what came before a reset is kept, however little.
+                began = time.monotonic()
                 count = response.fp.readinto1(self._buffer[filled : filled + left])
+                waited += time.monotonic() - began
                 if not count:
                     raise Network(f"{file.blob}: the answer ended {left} bytes early")
                 left, filled = left - count, filled + count
+                if waited > READ_TIMEOUT_SECONDS and length - left < waited * LEAST_BYTES_PER_SECOND:
+                    raise Network(f"{file.blob}: {length - left} bytes in {waited:.0f} s: as good as hanging")
                 if filled > CHUNK_BYTES - RECORD_BYTES:
                     full, filled = filled, 0
                     sink(self._buffer[:full])
@@ -197,7 +206,8 @@ class BlobReader:
 
     def _refuse(self, file: File, response: http.client.HTTPResponse) -> None:
         try:
-            body = response.read(ERROR_BODY_BYTES).decode("utf-8", "replace")
+            with in_time(self._wire):
+                body = response.read(ERROR_BODY_BYTES).decode("utf-8", "replace")
         except (OSError, http.client.HTTPException):
             body = ""
         self.close()

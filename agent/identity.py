@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlencode, urlsplit
 
+from .answering import in_time
 from .errors import IdentityBusy, IdentityUnavailable, quoted
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 RESOURCE = "https://storage.azure.com/"
 IMDS_PATH = "/metadata/identity/oauth2/token"
 TIMEOUT_SECONDS = 10.0
+# A token has some thousand; what is cut is no JSON any more.
+MOST_BODY_BYTES = 64 * 1024
 # Renewed early, so that no request begins with a token that expires on its way.
 RENEWAL_SECONDS = 300.0
 # After a renewal that failed while the token is still good.
@@ -213,12 +216,14 @@ def _exchange(request: TokenRequest) -> tuple[int, str]:
     connection = _connection(parts.scheme, parts.netloc)
     target = parts.path + (f"?{parts.query}" if parts.query else "")
     try:
-        if request.form is None:
-            connection.request("GET", target, headers=dict(request.headers))
-        else:
-            connection.request("POST", target, urlencode(request.form), dict(request.headers))
-        response = connection.getresponse()
-        return response.status, response.read().decode("utf-8", "replace")
+        connection.connect()
+        with in_time(connection.sock):
+            if request.form is None:
+                connection.request("GET", target, headers=dict(request.headers))
+            else:
+                connection.request("POST", target, urlencode(request.form), dict(request.headers))
+            response = connection.getresponse()
+            return response.status, response.read(MOST_BODY_BYTES).decode("utf-8", "replace")
     finally:
         connection.close()
 

@@ -48,6 +48,31 @@ def test_a_hanging_answer_is_given_up_and_asked_for_again(node: WarmNode, server
     assert node.files() == contents(server, "core_nt")
 
 
+def test_an_answer_that_drips_is_given_up_and_asked_for_again(node: WarmNode, server: BlobServer) -> None:
+    drip = Fault(kind="drip", after_bytes=9000)
+    server.judge = lambda request: drip if request.method == "GET" and request.number < 4 else None
+
+    outcome = node.look(server.manifest("core_nt"))
+
+    assert outcome.exit_code == 0
+    assert node.files() == contents(server, "core_nt")
+
+
+@pytest.mark.parametrize(("drips", "kind"), [("head", "network"), ("token", "identity_unavailable")])
+def test_a_head_or_a_token_that_drips_is_said_and_asked_for_again(
+    node: WarmNode, server: BlobServer, drips: str, kind: str
+) -> None:
+    server.judge = at_first(1 if drips == "head" else 0, Fault(kind="drip_head"))
+    server.token_drips = drips == "token"
+    process = node.start(server.manifest("core_nt"))
+
+    wait_until(lambda: f'"{kind}"' in node.termination_log.read_text())
+
+    server.token_drips = False
+    process.communicate()
+    assert process.returncode == 0
+
+
 def test_retry_after_is_obeyed(node: WarmNode, server: BlobServer) -> None:
     busy = Fault(kind="status", status=503, code="ServerBusy", headers={"Retry-After": "2"})
     server.judge = at_first(1, busy)

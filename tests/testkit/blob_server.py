@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     Judge = Callable[["Request"], "Fault | None"]
 
 PIECE_BYTES = 64 * 1024
+DRIP_SECONDS = 0.5
 TOKEN = "a-token-for-storage"
 IDENTITY_HEADER = "the-identity-header"
 FEDERATED_TOKEN = "a-token-of-the-cluster"
@@ -54,7 +55,18 @@ class StoredBlob:
 class Fault:
     """How to answer instead of truthfully."""
 
-    kind: Literal["status", "reset", "hang", "short", "ignore_range", "wrong_range", "long_header", "chunked"]
+    kind: Literal[
+        "status",
+        "reset",
+        "hang",
+        "short",
+        "ignore_range",
+        "wrong_range",
+        "long_header",
+        "chunked",
+        "drip",
+        "drip_head",
+    ]
     status: int = 503
     code: str = ""
     headers: dict[str, str] = field(default_factory=dict)
@@ -88,6 +100,7 @@ class BlobServer:
     tokens_given: Counter[str] = field(default_factory=Counter)
     """By the path that was asked."""
     token_seconds: int = 3600
+    token_drips: bool = False
     accepted_token: str = TOKEN
     unlucky_tokens: list[int] = field(default_factory=list)
     """What the next requests for a token are answered with, instead of one."""
@@ -263,6 +276,9 @@ class _Handler(BaseHTTPRequestHandler):
         if not entitled or server.unlucky_tokens:
             self._refuse(server.unlucky_tokens.pop(0) if entitled else 400, "bad_request", {})
             return
+        if server.token_drips:
+            self._drip(b" " * PIECE_BYTES, begin=b"HTTP/1.1 200 OK\r\n\r\n")
+            return
         server.tokens_given[urlsplit(self.path).path] += 1
         # Entra tells how long a token lives, App Service when it ends, by its own clock.
         ends = {"expires_on": str(int(time.time()) + server.token_seconds)}
@@ -309,9 +325,20 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         elif fault.kind == "reset" and not fault.after_bytes:
             self._reset()
+        elif fault.kind == "drip_head":
+            self._drip(b"x" * PIECE_BYTES, begin=b"HTTP/1.1 200 OK\r\nX-Slow: ")
         else:
             return False
         return True
+
+    def _drip(self, content: bytes, begin: bytes = b"") -> None:
+        """Never be silent for as long as a timeout takes, and hardly ever come to an end."""
+        self.close_connection = True
+        self.wfile.write(begin)
+        for byte in content:
+            if self.server.stopping.wait(DRIP_SECONDS):
+                return
+            self.wfile.write(bytes([byte]))
 
     def _reset(self) -> None:
         self.close_connection = True
@@ -348,8 +375,11 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command == "GET" and kind == "chunked":
             self._stream_in_chunks(request.blob, blob.content[start:end])
         elif self.command == "GET":
-            limit = fault.after_bytes if fault and fault.kind in {"short", "reset", "hang"} else end - start
+            ends = fault and fault.kind in {"short", "reset", "hang", "drip"}
+            limit = fault.after_bytes if fault and ends else end - start
             self._stream(request.blob, memoryview(blob.content)[start : min(end, start + limit)])
+            if kind == "drip":
+                self._drip(blob.content[start + limit : end])
             self._end_badly(kind)
 
     def _stream_in_chunks(self, name: str, content: bytes) -> None:
