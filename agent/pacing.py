@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import fcntl
+import os
+import struct
+import threading
 import time
-from typing import Protocol
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # Below this rate per connection a further connection only adds bytes in flight above the ceiling.
 BYTES_PER_SECOND_OF_A_CONNECTION = 8_000_000
 # What a connection has in hand when a window of 10 s begins comes on top: 256 KiB are 2.6 % of the lowest
 # ceiling, 1 MB/s.
 SHARE = 0.97
+# Of which boot a time is, and the time.
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+BOOT_BYTES = 36
+SLOT = struct.Struct(f"<{BOOT_BYTES}sd")
 
 
 class Pace(Protocol):
@@ -28,25 +40,44 @@ class Unlimited:
 
 
 class Ceiling:
-    """Hands out the time line in slots: no burst is ever saved up, so no window exceeds the rate."""
+    """Hands out the time line in slots: no burst is ever saved up, so no window exceeds the rate.
 
-    def __init__(self, bytes_per_second: float) -> None:
+    The time line is in a file, so that all workers of all agents on the node share it. Where their ceilings
+    differ, the node stays below the highest.
+    """
+
+    def __init__(self, bytes_per_second: float, file: Path) -> None:
         self._rate = bytes_per_second * SHARE
-        # CLOCK_MONOTONIC is the same for all processes of a machine.
-        self._free_from = multiprocessing.get_context("fork").Value("d", 0.0)
+        self._file = file
+        # Threads of a process share its lock of the file; processes do not.
+        self._threads = threading.Lock()
+        self._descriptor: int | None = None
 
     def wait_for(self, count: int) -> None:
         """Take the next free slot, and sleep until it begins."""
-        with self._free_from.get_lock():
-            now = time.monotonic()
-            begins = max(now, self._free_from.value)
-            self._free_from.value = begins + count / self._rate
+        with self._threads, self._alone() as descriptor:
+            # CLOCK_MONOTONIC is the same for all processes of a machine, until it is started again.
+            now, boot = time.monotonic(), BOOT.read_bytes()[:BOOT_BYTES]
+            content = os.pread(descriptor, SLOT.size, 0)
+            of_boot, free_from = SLOT.unpack(content) if len(content) == SLOT.size else (b"", 0.0)
+            begins = max(now, free_from) if of_boot == boot else now
+            os.pwrite(descriptor, SLOT.pack(boot, begins + count / self._rate), 0)
         time.sleep(max(0.0, begins - now))
 
+    @contextmanager
+    def _alone(self) -> Iterator[int]:
+        if self._descriptor is None:
+            self._descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.lockf(self._descriptor, fcntl.LOCK_EX)
+        try:
+            yield self._descriptor
+        finally:
+            fcntl.lockf(self._descriptor, fcntl.LOCK_UN)
 
-def pace_for(bytes_per_second: float | None) -> Pace:
-    """The pace for an optional ceiling."""
-    return Ceiling(bytes_per_second) if bytes_per_second else Unlimited()
+
+def pace_for(bytes_per_second: float | None, file: Path) -> Pace:
+    """The pace for an optional ceiling, kept in `file`."""
+    return Ceiling(bytes_per_second, file) if bytes_per_second else Unlimited()
 
 
 def connections_within(bytes_per_second: float | None, most: int) -> int:

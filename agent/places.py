@@ -38,6 +38,11 @@ class Places:
         return self.directory / PRIVATE / ".shared"
 
     @property
+    def pace(self) -> Path:
+        """When the node may receive its next bytes."""
+        return self.shared / "pace"
+
+    @property
     def staging(self) -> Path:
         """Files that are not yet published."""
         return self.private / "staging"

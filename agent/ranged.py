@@ -51,7 +51,7 @@ class Ranged:
     def __init__(self, account: Account, places: Places, ceiling_bytes_per_second: float | None) -> None:
         self._account = account
         self._places = places
-        self._pace = pace_for(ceiling_bytes_per_second)
+        self._pace = pace_for(ceiling_bytes_per_second, places.pace)
         self._most = crew_size(connections_within(ceiling_bytes_per_second, MOST_CONNECTIONS)).workers
         self._tally = Tally(self._most)
         self._request_bytes = BLOCK_BYTES

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from testkit.blob_server import BlobServer
 
 PATIENCE_SECONDS = 20
+WINDOW_SECONDS = 4
+# A server counts what it has handed to the kernel: what two connections buffer comes on top.
+ON_THE_WAY_BYTES = 2_000_000
 
 
 def test_of_two_agents_one_works_and_the_other_finds_it_done(node: WarmNode, server: BlobServer) -> None:
@@ -44,6 +47,18 @@ def test_two_databases_are_warmed_side_by_side(node: WarmNode, server: BlobServe
 
     assert codes == [0, 0]
     assert node.files() == contents(server, "core_nt", "nt")
+
+
+def test_databases_that_are_warmed_side_by_side_share_one_ceiling(node: WarmNode, server: BlobServer) -> None:
+    databases = ("first", "second")
+    for database in databases:
+        put_database(server, database, volumes=1, volume_bytes=8_000_000)
+
+    agents = [node.start(server.manifest(each), WARMUP_MAX_MBPS="2") for each in databases]
+    codes = [(agent.communicate(timeout=PATIENCE_SECONDS), agent.returncode)[1] for agent in agents]
+
+    assert codes == [0, 0]
+    assert server.most_within(WINDOW_SECONDS) <= 2e6 * WINDOW_SECONDS + ON_THE_WAY_BYTES
 
 
 def test_of_two_databases_that_bring_the_same_names_only_one_is_published(

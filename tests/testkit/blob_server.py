@@ -93,6 +93,8 @@ class BlobServer:
     blobs: dict[str, StoredBlob] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
     served: Counter[str] = field(default_factory=Counter)
+    moments: list[tuple[float, int]] = field(default_factory=list)
+    """When how many bytes left."""
     judge: Judge = field(default=lambda _: None)
     """Decides per request whether to misbehave."""
     bytes_per_second: float | None = None
@@ -122,6 +124,14 @@ class BlobServer:
         with self._lock:
             return sum(self.served.values())
 
+    def most_within(self, seconds: float) -> int:
+        """Bytes that left in the busiest window of so long."""
+        with self._lock:
+            return max(
+                sum(count for moment, count in self.moments if 0 <= moment - begin < seconds)
+                for begin, _ in self.moments
+            )
+
     def has_served(self, count: int = 0) -> bool:
         """Did more than so many bytes leave?"""
         return self.served_bytes > count
@@ -131,6 +141,7 @@ class BlobServer:
         with self._lock:
             self.requests.clear()
             self.served.clear()
+            self.moments.clear()
 
     def put(self, name: str, content: bytes, *, md5: bool = False, modified: str = MODIFIED) -> None:
         """Store a blob under `container/name`; new content gets a new ETag."""
@@ -148,6 +159,7 @@ class BlobServer:
         """Note bytes that left."""
         with self._lock:
             self.served[blob] += count
+            self.moments.append((time.monotonic(), count))
 
     def manifest(self, database: str, **changes: Any) -> dict[str, Any]:
         """The manifest of all blobs in the folder `database`."""
