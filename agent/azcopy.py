@@ -13,9 +13,9 @@ import time
 from itertools import groupby, islice
 from typing import TYPE_CHECKING
 
-from .azcopy_program import environment_for, find_azcopy
+from .azcopy_program import environment_for, failure, find_azcopy
 from .blobs import Account, BlobReader
-from .errors import BadManifest, DiskFull, Network, quoted
+from .errors import BadManifest, Network
 from .programs import running, version_of
 from .surveying import stat_of
 from .tally import Counts
@@ -31,7 +31,6 @@ WATCH_SECONDS = 0.2
 PATTERN_CHARACTERS = frozenset("*?;")
 # What a kill can cost: of core_nt 2 %.
 BATCH_FILES = 20
-LAST_WORDS_BYTES = 4096
 
 
 class Azcopy:
@@ -107,9 +106,7 @@ class Azcopy:
                 watch()
                 time.sleep(WATCH_SECONDS)
         if process.returncode:
-            last = quoted(self._output.read_text(errors="replace")[-LAST_WORDS_BYTES:])
-            kind = DiskFull if "no space left" in last else Network
-            raise kind(f"azcopy ended with {process.returncode}: {last}")
+            raise failure(process.returncode, self._output.read_text(errors="replace"))
 
     def _follow(self) -> None:
         for line in self._output.read_text(errors="replace").splitlines():

@@ -1,18 +1,19 @@
-"""The azcopy of the image: found, new enough, and given an environment of its own."""
+"""The azcopy of the image: found, new enough, given an environment of its own, and its failures understood."""
 
 from __future__ import annotations
 
 import re
 import shutil
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .blobs import refusal
 from .crew import cores
-from .errors import Internal
+from .errors import QUOTED_CHARACTERS, AgentError, DiskFull, Internal, Network, quoted
 from .programs import environment_of, version_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from .settings import IdentitySettings
 
 # Before that, a file had its name, and its full size, as soon as it was begun.
@@ -22,6 +23,7 @@ BUFFER_GB = "0.25"
 # Ten nodes of unlimited connections each have saturated accounts and disks.
 CONNECTIONS = "64"
 MEMORY = "400MiB"
+NO_ROOM = "no space left on device"
 # What it needs to get its own token, and to trust the account.
 IDENTITY = (
     *("IDENTITY_ENDPOINT", "IDENTITY_HEADER", "AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_AUTHORITY_HOST"),
@@ -55,3 +57,28 @@ def environment_for(identity: IdentitySettings, folder: Path) -> dict[str, str]:
         "GOMEMLIMIT": MEMORY,
         **({"AZCOPY_MSI_CLIENT_ID": identity.client_id} if identity.client_id else {}),
     }
+
+
+def failure(code: int, output: str) -> AgentError:
+    """Why azcopy failed: what it prints tells of refusals, the log of its job names the rest."""
+    log = re.search(r'LogFileLocation\\":\\"([^"\\]+)', output)
+    text = output + (_read(Path(log[1])) if log else "")
+    failed = re.search(r"FAILED: (\S+) : (\d{3}) : (.*?)(?:\. When|$)", text, re.MULTILINE)
+    said = re.search(r'"MessageType":"Error","MessageContent":"(.*?)",', text)
+    reason = failed[3] if failed else said[1] if said else output[-QUOTED_CHARACTERS:]
+    message = f"azcopy ended with {code}: {quoted(reason)}"
+    if NO_ROOM in text:
+        return DiskFull(message)
+    status = re.search(r"RESPONSE (\d{3}):", text)
+    number = int(failed[2] if failed else status[1] if status else 0)
+    if not number:
+        return Network(message)
+    named = re.search(r"ERROR CODE: (\w+)", text)
+    blob = failed[1].rpartition("/")[2] if failed else "azcopy"
+    return refusal(blob, number, {"x-ms-error-code": named[1] if named else ""}, "")
+
+
+def _read(log: Path) -> str:
+    with suppress(OSError):
+        return log.read_text(encoding="utf-8", errors="replace")
+    return ""
