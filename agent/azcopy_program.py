@@ -1,4 +1,4 @@
-"""The azcopy of the image: found, new enough, given an environment of its own, and its failures understood."""
+"""The azcopy of the image: found, new enough, given its own environment, and understood when it fails."""
 
 from __future__ import annotations
 

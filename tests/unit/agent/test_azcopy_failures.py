@@ -16,7 +16,7 @@ BLOB = "https://127.0.0.1:45735/devstoreaccount1/blast-db/nt/nt.01.nsq"
 FAILED = f"2026/11/26 00:41:53 ERR: [P#0-T#0] DOWNLOADFAILED: {BLOB} : "
 REQUEST = " When Downloading response body. X-Ms-Request-Id: \n\n   Dst: /staging/nt.01.nsq\n"
 PACER = "request size greater than pacer target. ensure --block-size-mb is smaller than --cap-mbps and retry"
-REFUSED = "Authentication failed, it is either not correct, or expired GET {}\n---\nRESPONSE 403: 403 Forbidden\nERROR CODE: {}\n"
+REFUSED = "Authentication failed, GET {}\n---\nRESPONSE 403: 403 Forbidden\nERROR CODE: {}\n---\n"
 
 
 def message(kind: str, content: object) -> str:
