@@ -38,7 +38,7 @@ _SIGNS_OF_AZURE = (
     "CONTAINER_APP_NAME",
     "KUBERNETES_SERVICE_HOST",
 )
-# Who hands out an identity's tokens; a laptop's stack does so at an address of the laptop's.
+# Who hands out an identity's tokens; where somebody tries the app by hand, at an address of that machine.
 _IDENTITY_ENDPOINTS = ("IDENTITY_ENDPOINT", "MSI_ENDPOINT")
 # Without these something is off that an operator may miss.
 _SAID_WHEN_UNSET = (
@@ -227,11 +227,11 @@ def _auth(env: Mapping[str, str], requests: RequestDefaults) -> AuthSettings:
 
 def _signs_of_azure(env: Mapping[str, str]) -> list[str]:
     left = [name for name in _SIGNS_OF_AZURE if env.get(name)]
-    azures = [name for name in _IDENTITY_ENDPOINTS if env.get(name) and not _may_be_a_laptops(env[name])]
+    azures = [name for name in _IDENTITY_ENDPOINTS if env.get(name) and not _may_be_by_hand(env[name])]
     return [*left, *azures]
 
 
-def _may_be_a_laptops(url: str) -> bool:
+def _may_be_by_hand(url: str) -> bool:
     """Azure's own are names, localhost among them, and link-local addresses."""
     try:
         host = ip_address(urlsplit(url).hostname or "")
