@@ -12,7 +12,8 @@ import sys
 import threading
 import traceback
 import uuid
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,10 +29,6 @@ from local.host.protocol.texts import WorkerFailure
 
 _HOST_FILES = {__file__, concurrent.futures.thread.__file__}
 _WITH_CONTEXT = {Trigger.HTTP, Trigger.ACTIVITY, Trigger.TIMER}
-
-
-# A long history's worth; beyond it times are parsed again.
-_REMEMBERED_TIMES = 50_000
 
 
 class FunctionTimeoutError(Exception):
@@ -88,33 +85,38 @@ class Invoker:
         self._faults = faults
         self._timeout = timeout
         self._client_binding = client_binding
-        _remember_parsed_times()
+        _parse_times_quickly()
         # The worker's own default: that of ThreadPoolExecutor, min(32, cpus + 4).
         self._pool = concurrent.futures.ThreadPoolExecutor(worker_threads(), thread_name_prefix="worker")
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True, name="worker-loop").start()
 
-    def submit(self, function: Function, arguments: dict[str, Any]) -> concurrent.futures.Future[Any]:
-        """Run a function; the future fails with its exception or FunctionTimeoutError."""
-        if "context" in function.parameters and function.trigger in _WITH_CONTEXT:
-            arguments.setdefault("context", Context(function, self._root))
-        arguments |= dict.fromkeys(function.client_parameters, self._client_binding)
-        return asyncio.run_coroutine_threadsafe(self._run(function, arguments), self._loop)
+    def soon(self, act: Callable[[], object]) -> None:
+        """Have the loop do something small next; any thread may ask."""
+        self._loop.call_soon_threadsafe(act)
 
-    def run_activity(self, function: Function, payload: str | None) -> str:
-        """Run an activity and wait: JSON text in, JSON text out."""
+    def submit(self, function: Function, arguments: dict[str, Any]) -> concurrent.futures.Future[Any]:
+        """Run a function from another thread; the future fails as `run` does."""
+        return asyncio.run_coroutine_threadsafe(self.run(function, arguments), self._loop)
+
+    async def run_activity(self, function: Function, payload: str | None) -> str:
+        """Run an activity, on the loop: JSON text in, JSON text out."""
         argument = None
         if payload is not None:
             argument = ActivityTriggerConverter.decode(Datum(payload, "string"), trigger_metadata=None)
-        result = self.submit(function, {function.trigger_name: argument}).result()
+        result = await self.run(function, {function.trigger_name: argument})
         return str(ActivityTriggerConverter.encode(result, expected_type=None).value)
 
-    def run_orchestrator(self, function: Function, context: str) -> str:
-        """Replay an orchestrator and wait: the context's JSON in, the state's JSON out."""
+    async def run_orchestrator(self, function: Function, context: str) -> str:
+        """Replay an orchestrator, on the loop: the context's JSON in, the state's JSON out."""
         argument = OrchestrationTriggerConverter.decode(Datum(context, "string"), trigger_metadata=None)
-        return str(self.submit(function, {function.trigger_name: argument}).result())
+        return str(await self.run(function, {function.trigger_name: argument}))
 
-    async def _run(self, function: Function, arguments: dict[str, Any]) -> Any:
+    async def run(self, function: Function, arguments: dict[str, Any]) -> Any:
+        """Run a function, on the loop; fails with its exception or FunctionTimeoutError."""
+        if "context" in function.parameters and function.trigger in _WITH_CONTEXT:
+            arguments.setdefault("context", Context(function, self._root))
+        arguments |= dict.fromkeys(function.client_parameters, self._client_binding)
         limit = self._timeout.total_seconds() if self._timeout else None
         try:
             # A thread cannot be stopped: after a time-out its result is no longer awaited.
@@ -147,12 +149,23 @@ def describe_failure(error: BaseException) -> WorkerFailure:
     )
 
 
-def _remember_parsed_times() -> None:
-    """Have the SDK parse each timestamp once.
+def _parse_times_quickly() -> None:
+    """Have the SDK read the host's time stamps by datetime's own parser.
 
-    It parses every event's with dateutil in every episode, 40 µs each: four fifths of a replay.
+    It reads every event's with dateutil in every episode, 0.1 ms each: four fifths of a replay.
     """
     history_event = sys.modules.get("azure.durable_functions.models.history.HistoryEvent")
     if history_event is not None:
-        parse = functools.lru_cache(_REMEMBERED_TIMES)(vars(history_event)["dt_parse"])
-        vars(history_event)["dt_parse"] = parse
+        vars(history_event)["dt_parse"] = quick_parser(vars(history_event)["dt_parse"])
+
+
+def quick_parser(parse: Callable[[str], datetime]) -> Callable[[str], datetime]:
+    """What reads `2026-11-26T10:00:00.123Z` as `parse` would, and leaves what ends otherwise to it."""
+    utc = parse("1970-01-01T00:00:00Z").tzinfo
+
+    def quickly(text: str) -> datetime:
+        if not text.endswith("Z"):
+            return parse(text)
+        return datetime.fromisoformat(text).replace(tzinfo=utc)
+
+    return quickly

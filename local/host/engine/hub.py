@@ -6,7 +6,7 @@ upgrade tells when an override can go. Everything here happens under the backend
 
 import threading
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NoReturn, cast
@@ -62,6 +62,8 @@ class Hub(InMemoryOrchestrationBackend):
     def __init__(self, clock: AlarmClock) -> None:
         """Start empty; `clock` fires the timers."""
         super().__init__(max_history_size=_MAX_HISTORY_EVENTS)
+        self._bell = _Bell()
+        self._work_available = cast("threading.Event", self._bell)
         self._clock = clock
         self._executions: dict[str, Execution] = {}
         self._touched: set[str] = set()
@@ -121,10 +123,20 @@ class Hub(InMemoryOrchestrationBackend):
 
     # -- for workers
 
+    def tell_of_work(self, tell: Callable[[], object]) -> None:
+        """Call `tell`, on any thread, whenever there may be work to take; at once, if there is now."""
+        with self._lock:
+            self._bell.tell = tell
+            # What a restored hub queued has rung for nobody.
+            self._bell.clear()
+            self._bell.set()
+
     def work_items(self) -> Iterator[pb.WorkItem]:
-        """Yield work until the hub is stopped."""
-        request = pb.GetWorkItemsRequest()
-        yield from self.GetWorkItems(request, _IN_PROCESS)
+        """Yield all the work that there is now."""
+        self._bell.clear()
+        yield from self.GetWorkItems(
+            pb.GetWorkItemsRequest(), cast("grpc.ServicerContext", _UntilIdle(self._bell))
+        )
 
     def execution(self, instance_id: str, token: str) -> Execution | None:
         """Give the generation that handed out `token`, unless it is gone."""
@@ -357,6 +369,41 @@ class Hub(InMemoryOrchestrationBackend):
     def _touch(self, instance_id: str) -> None:
         self._touched.add(instance_id)
         self.changed.set()
+
+
+class _Bell:
+    """What the backend takes for the event that wakes its waiting thread: tells instead, and nobody waits.
+
+    Work is queued before `set`, and looked for after `clear`: none is left untold.
+    """
+
+    def __init__(self) -> None:
+        self.tell: Callable[[], object] = lambda: None
+        self.is_idle = False
+        self._is_rung = False
+
+    def set(self) -> None:
+        if not self._is_rung:
+            self._is_rung = True
+            self.tell()
+
+    def clear(self) -> None:
+        self._is_rung = False
+
+    def wait(self, timeout: float | None = None) -> bool:  # noqa: ARG002 - the event's
+        self.is_idle = True
+        return False
+
+
+class _UntilIdle:
+    """The servicer's context for taking work: active until there is none."""
+
+    def __init__(self, bell: _Bell) -> None:
+        self._bell = bell
+        bell.is_idle = False
+
+    def is_active(self) -> bool:
+        return not self._bell.is_idle
 
 
 class _InProcess:

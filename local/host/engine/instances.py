@@ -1,6 +1,7 @@
 """What the engine keeps of an instance, and plain readings of the backend's records."""
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -35,17 +36,26 @@ class Execution:
     """One generation of an instance, beyond what the backend keeps of it.
 
     `first_token` is the backend's token counter when it began: work handed out under an older
-    token belongs to an earlier generation. `replayed` caches the translated past.
+    token belongs to an earlier generation. `replayed` caches the translated past, and its JSON in pieces.
     """
 
     identity: Identity
     first_token: int
     replayed: list[Event] = field(default_factory=list)
+    replayed_json: list[str] = field(default_factory=list)
     replayed_from: int = 0
+
+    def remember(self, events: Sequence[Event], recorded: int) -> None:
+        """Add to the cache what it lacks of a past of so many records."""
+        if events:
+            self.replayed.extend(events)
+            self.replayed_json.append(inner_json(events))
+        self.replayed_from = recorded
 
     def forget_replay(self) -> None:
         """Free the cache of an execution that is over."""
         self.replayed = []
+        self.replayed_json = []
         self.replayed_from = 0
 
 
@@ -89,6 +99,11 @@ class Snapshot:
     history: bytes
     pending: bytes
     failure: bytes
+
+
+def inner_json(events: Sequence[Event]) -> str:
+    """Give events as they stand in a JSON list; never empty."""
+    return json.dumps(events)[1:-1]
 
 
 def stamp(events: list[pb.HistoryEvent]) -> None:

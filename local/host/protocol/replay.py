@@ -7,11 +7,11 @@ un-cancelled timer is open.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
-from typing import Any
+from typing import Any, ClassVar
 
 from local.host.protocol import texts
 from local.host.protocol.history import Event, EventType, parse_time
@@ -103,25 +103,9 @@ class _Replay:
 
     def apply(self, event: Event) -> None:
         """Let one event of the history happen."""
-        match event["EventType"]:
-            case EventType.ORCHESTRATOR_STARTED:
-                self._now = max(self._now, parse_time(event["Timestamp"]))
-            case EventType.EXECUTION_STARTED:
-                self._advance()
-            case EventType.TASK_SCHEDULED:
-                self._confirm(event, Kind.ACTIVITY)
-            case EventType.SUB_ORCHESTRATION_CREATED:
-                self._confirm(event, Kind.CHILD)
-            case EventType.TIMER_CREATED:
-                self._confirm(event, Kind.TIMER)
-            case EventType.TASK_COMPLETED | EventType.SUB_ORCHESTRATION_COMPLETED:
-                self._complete(event["TaskScheduledId"], failed=False)
-            case EventType.TASK_FAILED | EventType.SUB_ORCHESTRATION_FAILED:
-                self._complete(event["TaskScheduledId"], failed=True)
-            case EventType.TIMER_FIRED:
-                self._complete(event["TimerId"], failed=False)
-            case EventType.EVENT_RAISED:
-                self._raise(event)
+        happen = self._HAPPENINGS.get(event["EventType"])
+        if happen is not None:
+            happen(self, event)
 
     def decision(self) -> Decision:
         """Sum up what the history led to."""
@@ -162,27 +146,14 @@ class _Replay:
                 self._stuck = True
 
     def _begin(self, action: Action, parent: Parent | None) -> Node:
-        kind = ActionType(action["actionType"])
-        match kind:
-            case ActionType.WHEN_ANY | ActionType.WHEN_ALL:
-                return self._begin_group(action, parent, waits_for_any=kind is ActionType.WHEN_ANY)
-            case ActionType.CALL_ACTIVITY | ActionType.CALL_SUB_ORCHESTRATOR:
-                return self._caller(action)(parent)
-            case ActionType.CALL_ACTIVITY_WITH_RETRY | ActionType.CALL_SUB_ORCHESTRATOR_WITH_RETRY:
-                return self._begin_retry(action, parent)
-            case ActionType.CREATE_TIMER:
-                return self._begin_timer(action, parent)
-            case ActionType.WAIT_FOR_EXTERNAL_EVENT:
-                return self._begin_wait(action["externalEventName"], parent)
-            case ActionType.CONTINUE_AS_NEW:
-                return self._begin_continuing(action, parent)
-            case ActionType.CALL_ENTITY | ActionType.SIGNAL_ENTITY | ActionType.CALL_HTTP:
-                raise NotServedError(
-                    f"{kind.name} is not served by the local host; use an activity, or run on the real one"
-                )
+        return self._BEGINNINGS[action["actionType"]](self, action, parent)
 
-    def _begin_group(self, action: Action, parent: Parent | None, *, waits_for_any: bool) -> Group:
+    def _begin_call(self, action: Action, parent: Parent | None) -> Leaf:
+        return self._caller(action)(parent)
+
+    def _begin_group(self, action: Action, parent: Parent | None) -> Group:
         children = action["compoundActions"]
+        waits_for_any = action["actionType"] == ActionType.WHEN_ANY
         group = Group(waits_for_any=waits_for_any, size=len(children), parent=parent)
         for child in children:
             self._begin(child, group)
@@ -204,9 +175,9 @@ class _Replay:
             leaf.finish()
         return leaf
 
-    def _begin_wait(self, name: str, parent: Parent | None) -> Leaf:
+    def _begin_wait(self, action: Action, parent: Parent | None) -> Leaf:
         leaf = Leaf(Kind.EVENT, parent=parent)
-        key = name.lower()
+        key = action["externalEventName"].lower()
         if self._early[key]:
             self._early[key] -= 1
             leaf.finish()
@@ -219,6 +190,12 @@ class _Replay:
         leaf = Leaf(Kind.EVENT, parent=parent)
         leaf.finish()
         return leaf
+
+    def _refuse(self, action: Action, _parent: Parent | None) -> Node:
+        raise NotServedError(
+            f"{ActionType(action['actionType']).name} is not served by the local host; "
+            "use an activity, or run on the real one"
+        )
 
     def _caller(self, action: Action) -> Attempt:
         kind = Kind.CHILD if "instanceId" in action else Kind.ACTIVITY
@@ -244,7 +221,14 @@ class _Replay:
         self._leaves[len(self._leaves)] = leaf
         return leaf
 
-    def _confirm(self, event: Event, kind: Kind) -> None:
+    def _tell_time(self, event: Event) -> None:
+        self._now = max(self._now, parse_time(event["Timestamp"]))
+
+    def _start(self, _event: Event) -> None:
+        self._advance()
+
+    def _confirm(self, event: Event) -> None:
+        kind = _CONFIRMED_KINDS[event["EventType"]]
         sequence, name = event["EventId"], event.get("Name") or ""
         leaf = self._leaves.get(sequence)
         if leaf is None:
@@ -254,6 +238,15 @@ class _Replay:
         if leaf.call is not None and leaf.call.name.lower() != name.lower():
             raise NonDeterministicError(texts.other_name(kind, sequence, name, leaf.call.name))
         self._confirmed.add(sequence)
+
+    def _succeed(self, event: Event) -> None:
+        self._complete(event["TaskScheduledId"], failed=False)
+
+    def _fail(self, event: Event) -> None:
+        self._complete(event["TaskScheduledId"], failed=True)
+
+    def _fire(self, event: Event) -> None:
+        self._complete(event["TimerId"], failed=False)
 
     def _complete(self, sequence: int, *, failed: bool) -> None:
         leaf = self._leaves.get(sequence)
@@ -272,7 +265,40 @@ class _Replay:
         self._waiters[key].pop().finish()
         self._advance()
 
+    _HAPPENINGS: ClassVar[dict[int, Callable[["_Replay", Event], None]]] = {
+        EventType.ORCHESTRATOR_STARTED: _tell_time,
+        EventType.EXECUTION_STARTED: _start,
+        EventType.TASK_SCHEDULED: _confirm,
+        EventType.SUB_ORCHESTRATION_CREATED: _confirm,
+        EventType.TIMER_CREATED: _confirm,
+        EventType.TASK_COMPLETED: _succeed,
+        EventType.SUB_ORCHESTRATION_COMPLETED: _succeed,
+        EventType.TASK_FAILED: _fail,
+        EventType.SUB_ORCHESTRATION_FAILED: _fail,
+        EventType.TIMER_FIRED: _fire,
+        EventType.EVENT_RAISED: _raise,
+    }
+    _BEGINNINGS: ClassVar[dict[int, Callable[["_Replay", Action, Parent | None], Node]]] = {
+        ActionType.CALL_ACTIVITY: _begin_call,
+        ActionType.CALL_ACTIVITY_WITH_RETRY: _begin_retry,
+        ActionType.CALL_SUB_ORCHESTRATOR: _begin_call,
+        ActionType.CALL_SUB_ORCHESTRATOR_WITH_RETRY: _begin_retry,
+        ActionType.CONTINUE_AS_NEW: _begin_continuing,
+        ActionType.CREATE_TIMER: _begin_timer,
+        ActionType.WAIT_FOR_EXTERNAL_EVENT: _begin_wait,
+        ActionType.CALL_ENTITY: _refuse,
+        ActionType.CALL_HTTP: _refuse,
+        ActionType.SIGNAL_ENTITY: _refuse,
+        ActionType.WHEN_ANY: _begin_group,
+        ActionType.WHEN_ALL: _begin_group,
+    }
 
+
+_CONFIRMED_KINDS: dict[int, Kind] = {
+    EventType.TASK_SCHEDULED: Kind.ACTIVITY,
+    EventType.SUB_ORCHESTRATION_CREATED: Kind.CHILD,
+    EventType.TIMER_CREATED: Kind.TIMER,
+}
 _ACTION_NAMES = {
     Kind.ACTIVITY: "ScheduleTaskOrchestratorAction",
     Kind.CHILD: "CreateSubOrchestrationAction",

@@ -216,3 +216,27 @@ def test_every_event_has_a_time(stock: Driver, hub: Driver) -> None:
         driver.answer(driver.next(), call_activity(0))
     assert 0 in {event.timestamp.seconds for event in stock.backend._instances["i"].history}
     assert 0 not in {event.timestamp.seconds for event in hub.backend._instances["i"].history}
+
+
+def test_work_is_told_of_and_taken_until_there_is_none(hub: Driver) -> None:
+    backend = cast("Hub", hub.backend)
+    told: list[str] = []
+    backend.tell_of_work(lambda: told.append("work"))
+    assert told == ["work"], "there may have been work before anybody listened"
+    assert list(backend.work_items()) == []
+    hub.start("one")
+    hub.start("two")
+    assert told == ["work", "work"], "told once for both"
+    assert [item.orchestratorRequest.instanceId for item in backend.work_items()] == ["one", "two"]
+    hub.start("three")
+    assert told == ["work"] * 3
+
+
+def test_what_a_restored_hub_has_under_way_is_told_of(hub: Driver) -> None:
+    hub.start()
+    restored = Hub(AlarmClock())
+    restored.restore([snapshot for snapshot in cast("Hub", hub.backend).take_changes().values() if snapshot])
+    told: list[str] = []
+    restored.tell_of_work(lambda: told.append("work"))
+    assert told == ["work"]
+    assert [item.orchestratorRequest.instanceId for item in restored.work_items()] == ["i"]
