@@ -9,9 +9,8 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import NoReturn, cast
+from typing import cast
 
-import grpc
 from durabletask.internal import helpers
 from durabletask.internal import orchestrator_service_pb2 as pb
 from durabletask.testing.in_memory_backend import (
@@ -20,6 +19,7 @@ from durabletask.testing.in_memory_backend import (
     OrchestrationInstance,
 )
 
+from local.host.engine.calling import IN_PROCESS, Bell
 from local.host.engine.clock import Alarm, AlarmClock
 from local.host.engine.instances import (
     STATUS_CODES,
@@ -43,10 +43,6 @@ _EVENTS_THAT_SURVIVE_CONTINUING = frozenset(
 )
 
 
-class EngineError(Exception):
-    """The backend refused what the host asked of it: a defect of this host."""
-
-
 class AlreadyExistsError(Exception):
     """A start over an instance that is not over; carries its status."""
 
@@ -62,7 +58,7 @@ class Hub(InMemoryOrchestrationBackend):
     def __init__(self, clock: AlarmClock) -> None:
         """Start empty; `clock` fires the timers."""
         super().__init__(max_history_size=_MAX_HISTORY_EVENTS)
-        self._bell = _Bell()
+        self._bell = Bell()
         self._work_available = cast("threading.Event", self._bell)
         self._clock = clock
         self._executions: dict[str, Execution] = {}
@@ -134,9 +130,7 @@ class Hub(InMemoryOrchestrationBackend):
     def work_items(self) -> Iterator[pb.WorkItem]:
         """Yield all the work that there is now."""
         self._bell.clear()
-        yield from self.GetWorkItems(
-            pb.GetWorkItemsRequest(), cast("grpc.ServicerContext", _UntilIdle(self._bell))
-        )
+        yield from self.GetWorkItems(pb.GetWorkItemsRequest(), self._bell.until_idle())
 
     def execution(self, instance_id: str, token: str) -> Execution | None:
         """Give the generation that handed out `token`, unless it is gone."""
@@ -149,7 +143,7 @@ class Hub(InMemoryOrchestrationBackend):
         with self._lock:
             instance = self._instances.get(instance_id)
             recorded = len(instance.history) if instance else 0
-            self.CompleteOrchestratorTask(response, _IN_PROCESS)
+            self.CompleteOrchestratorTask(response, IN_PROCESS)
             instance = self._instances.get(instance_id)
             if instance is None:
                 return
@@ -166,7 +160,7 @@ class Hub(InMemoryOrchestrationBackend):
         """Take an activity's result, unless the generation that asked for it is gone."""
         with self._lock:
             if self.execution(response.instanceId, response.completionToken):
-                self.CompleteActivityTask(response, _IN_PROCESS)
+                self.CompleteActivityTask(response, IN_PROCESS)
 
     # -- overrides of the backend
 
@@ -369,51 +363,3 @@ class Hub(InMemoryOrchestrationBackend):
     def _touch(self, instance_id: str) -> None:
         self._touched.add(instance_id)
         self.changed.set()
-
-
-class _Bell:
-    """What the backend takes for the event that wakes its waiting thread: tells instead, and nobody waits.
-
-    Work is queued before `set`, and looked for after `clear`: none is left untold.
-    """
-
-    def __init__(self) -> None:
-        self.tell: Callable[[], object] = lambda: None
-        self.is_idle = False
-        self._is_rung = False
-
-    def set(self) -> None:
-        if not self._is_rung:
-            self._is_rung = True
-            self.tell()
-
-    def clear(self) -> None:
-        self._is_rung = False
-
-    def wait(self, timeout: float | None = None) -> bool:  # noqa: ARG002 - the event's
-        self.is_idle = True
-        return False
-
-
-class _UntilIdle:
-    """The servicer's context for taking work: active until there is none."""
-
-    def __init__(self, bell: _Bell) -> None:
-        self._bell = bell
-        bell.is_idle = False
-
-    def is_active(self) -> bool:
-        return not self._bell.is_idle
-
-
-class _InProcess:
-    """The servicer's context for calls from the same process."""
-
-    def is_active(self) -> bool:
-        return True
-
-    def abort(self, _code: grpc.StatusCode, details: str) -> NoReturn:
-        raise EngineError(details)
-
-
-_IN_PROCESS = cast("grpc.ServicerContext", _InProcess())

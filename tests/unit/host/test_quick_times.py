@@ -1,7 +1,7 @@
 """The SDK's time stamps, read by the host's parser as by the SDK's own."""
 
 import pytest
-from dateutil.parser import parse
+from dateutil.parser import parse  # type: ignore[import-untyped]  # comes with the SDK
 
 from local.host.invoking import quick_parser
 
