@@ -184,11 +184,14 @@ class BlobReader:
         self, file: File, length: int, response: http.client.HTTPResponse, sink: Callable[[memoryview], None]
     ) -> None:
         left, filled, waited = length, 0, 0.0
+        # The first bytes may have come with the head; for the others a stream only costs.
+        receive: Callable[[memoryview], int] = response.fp.readinto1
         try:
             while left:
                 # One system call at most: what came before a reset is kept, however little.
                 began = time.monotonic()
-                count = response.fp.readinto1(self._buffer[filled : filled + left])
+                count = receive(self._buffer[filled : filled + left])
+                receive = self._wire.recv_into
                 waited += time.monotonic() - began
                 if not count:
                     raise Network(f"{file.blob}: the answer ended {left} bytes early")

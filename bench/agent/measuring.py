@@ -18,7 +18,8 @@ from agent.crew import die_with
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-SAMPLE_SECONDS = 0.05
+# Each sample takes some milliseconds of the cores that are measured.
+SAMPLE_SECONDS = 0.25
 # The unit of both a file's blocks and a process's output, whatever the disk's own is.
 SECTOR_BYTES = 512
 
