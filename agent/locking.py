@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from .errors import Busy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 # A replaced pod's agent gets SIGTERM and is gone within 2 s; the rest is for a slow node.
@@ -20,8 +20,8 @@ POLL_SECONDS = 0.1
 
 
 @contextmanager
-def locked(path: Path, what: str) -> Iterator[None]:
-    """Hold the lock at `path` for `what`.
+def locked(path: Path, what: str, meanwhile: Callable[[], None] | None = None) -> Iterator[None]:
+    """Hold the lock at `path` for `what`; whoever names what to do meanwhile waits without end.
 
     The kernel drops it when the holder and all its workers are gone, so a killed agent leaves none behind.
 
@@ -30,7 +30,9 @@ def locked(path: Path, what: str) -> Iterator[None]:
     """
     deadline = time.monotonic() + PATIENCE_SECONDS
     while (descriptor := _take(path)) is None:
-        if time.monotonic() > deadline:
+        if meanwhile is not None:
+            meanwhile()
+        elif time.monotonic() > deadline:
             raise Busy(f"another agent works on {what} on this node")
         time.sleep(POLL_SECONDS)
     try:

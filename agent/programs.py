@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -10,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .crew import die_with
-from .errors import quoted
+from .errors import Internal, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -18,6 +20,11 @@ if TYPE_CHECKING:
 VERSION_TIMEOUT_SECONDS = 10
 # What any program needs; the agent's own environment may hold more than is theirs to know.
 PLAIN = ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "TMPDIR")
+# What gets a program a token of its own, and has it trust the account.
+FOR_IDENTITY = (
+    *("IDENTITY_ENDPOINT", "IDENTITY_HEADER", "AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_AUTHORITY_HOST"),
+    *("AZURE_FEDERATED_TOKEN_FILE", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "NO_PROXY"),
+)
 # "azcopy version 10.32.4", and not whatever else a program may print.
 VERSION_CHARACTERS = 40
 # azcopy has been seen to spin for minutes when told to stop: SIGTERM, and soon after SIGKILL.
@@ -35,6 +42,22 @@ def version_of(program: str) -> str:
     with suppress(OSError, subprocess.SubprocessError):
         said = ask([program, "--version"], VERSION_TIMEOUT_SECONDS).stdout
     return quoted(said)[:VERSION_CHARACTERS] or f"{Path(program).name} of unknown version"
+
+
+def find(program: str, oldest: tuple[int, int], remedy: str) -> str:
+    """Where it is, if it is here and new enough.
+
+    Raises:
+        Internal: it is not.
+    """
+    path = shutil.which(program)
+    if path is None:
+        raise Internal(f"{program} is not installed here", remedy)
+    said = version_of(path)
+    found = re.search(r"(\d+)\.(\d+)", said)
+    if not found or (int(found[1]), int(found[2])) < oldest:
+        raise Internal(f"{said} is too old: {'.'.join(map(str, oldest))} is the least", remedy)
+    return path
 
 
 def ask(command: list[str], seconds: float) -> subprocess.CompletedProcess[str]:

@@ -23,8 +23,8 @@ class Counts:
     landed: int
     """Bytes where they belong, fetched now or found from an earlier look."""
     fetched: int
-    retries: int
-    disk_bytes_per_second: int | None
+    retries: int = 0
+    disk_bytes_per_second: int | None = None
     """What the disk took while it was being written to; its limit when the disk is what limits."""
 
 

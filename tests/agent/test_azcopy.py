@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from testkit.warm_node import wait_until
+from testkit.sample_database import contents, put_database
+from testkit.warm_node import kill, wait_until
 
 from agent.crew import cores
 
@@ -53,6 +54,69 @@ def test_azcopy_hears_nothing_that_is_not_its_own(node: WarmNode, server: BlobSe
     assert not [name for name in seen if name.startswith("WARMUP_")]
     assert {"IDENTITY_ENDPOINT", "IDENTITY_HEADER", "AZCOPY_BUFFER_GB", "GOMEMLIMIT"} <= set(seen)
     assert seen["GOMAXPROCS"] == str(cores())
+
+
+@pytest.fixture
+def copier(azcopy: Path, server: BlobServer, tmp_path: Path) -> Path:
+    """A script that brings what it is asked for, and notes what that was; it hangs at the file in `stuck`."""
+    source = tmp_path / "source"
+    source.mkdir()
+    for name, blob in server.blobs.items():
+        (source / name.rpartition("/")[2]).write_bytes(blob.content)
+    azcopy.write_text(
+        f"""#!/bin/sh
+{VERSIONED}
+echo "$5" >> {tmp_path}/asked
+echo begins >> {tmp_path}/turns
+IFS=';'
+for name in $5; do
+  [ "$name" = "$(cat {tmp_path}/stuck)" ] && sleep 600
+  cp {source}/"$name" "$3"/.part && mv "$3"/.part "$3$name"
+done
+sleep 0.5
+echo ends >> {tmp_path}/turns
+"""
+    )
+    (tmp_path / "stuck").touch()
+    return azcopy
+
+
+@pytest.mark.usefixtures("copier")
+def test_what_arrived_before_azcopy_was_killed_is_not_asked_for_again(
+    node: WarmNode, server: BlobServer, tmp_path: Path
+) -> None:
+    (tmp_path / "stuck").write_text("core_nt.01.nsq")
+    note = node.private("core_nt") / "ledgers" / "core_nt.00.nsq"
+    process = node.start(server.manifest("core_nt"))
+    wait_until(note.exists)
+    kill(process)
+    (tmp_path / "stuck").write_text("")
+
+    outcome = node.look(server.manifest("core_nt"))
+
+    assert outcome.exit_code == 0
+    assert node.files() == contents(server, "core_nt")
+    first, second = (set(line.split(";")) for line in (tmp_path / "asked").read_text().splitlines())
+    arrived = first - second
+    assert "core_nt.00.nsq" in arrived
+    sizes = {file["name"]: file["size"] for file in server.manifest("core_nt")["files"]}
+    assert outcome.last["bytes_fetched"] == sum(sizes[name] for name in second)
+
+
+@pytest.mark.usefixtures("copier")
+def test_under_a_ceiling_one_azcopy_runs_at_a_time(
+    node: WarmNode, server: BlobServer, tmp_path: Path
+) -> None:
+    put_database(server, "nt", volumes=1)
+    for name, blob in server.blobs.items():
+        (tmp_path / "source" / name.rpartition("/")[2]).write_bytes(blob.content)
+    looks = [node.start(server.manifest(name), WARMUP_MAX_MBPS="100") for name in ("core_nt", "nt")]
+
+    for look in looks:
+        look.communicate(timeout=60)
+
+    assert [look.returncode for look in looks] == [0, 0]
+    assert (tmp_path / "turns").read_text().split() == ["begins", "ends"] * 2
 
 
 def test_a_version_that_never_comes_hinders_nobody(node: WarmNode, server: BlobServer, azcopy: Path) -> None:

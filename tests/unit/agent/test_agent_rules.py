@@ -13,6 +13,7 @@ AGENT = Path(__file__).parents[3] / "agent"
 MODULES = sorted(AGENT.glob("*.py"))
 CONFIG_MAP_BYTES = 1 << 20
 BUNDLE_BYTES = 250_000  # every authority that a Linux distribution trusts
+MOST_LINES_OF_AZCOPY = 150
 # What a ConfigMap leaves beside the largest manifest and a bundle of certificates.
 MOST_BYTES = CONFIG_MAP_BYTES - MAX_MANIFEST_BYTES - BUNDLE_BYTES
 
@@ -35,6 +36,10 @@ def test_nothing_but_the_standard_library_is_imported() -> None:
 
 def test_all_modules_fit_into_a_configmap() -> None:
     assert sum(module.stat().st_size for module in MODULES) < MOST_BYTES
+
+
+def test_the_engine_of_others_stays_small() -> None:
+    assert len((AGENT / "azcopy.py").read_text().splitlines()) <= MOST_LINES_OF_AZCOPY
 
 
 def _names(node: ast.AST) -> list[str]:

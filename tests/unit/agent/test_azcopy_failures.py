@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.azcopy_program import failure
+from agent.azcopy import failure
 
 if TYPE_CHECKING:
     from pathlib import Path
