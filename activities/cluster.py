@@ -8,14 +8,23 @@ from shared.domain import progress
 from shared.domain.causes import shut_out
 from shared.domain.daemonset import PodRules, Rollout
 from shared.domain.events import Change, Event, line_of
-from shared.domain.model import Cluster, ClusterFacts, StagedDatabase
+from shared.domain.model import Cluster, ClusterFacts, Missing, StagedDatabase
 from shared.domain.observing import NodeStanding
 from shared.domain.phases import Phase
 from shared.domain.progress import DatabaseProgress, Observation
 from shared.domain.refusals import Reason, Refusal
-from shared.domain.runs import ClusterLook, DatabaseLook, Holdings, LookOrder, Remains, RolloutOrder
+from shared.domain.runs import (
+    ClusterLook,
+    DatabaseLook,
+    Holdings,
+    LookOrder,
+    MissingQuery,
+    Remains,
+    RolloutOrder,
+)
 from shared.domain.staging import Manifest, as_remembered, judge_staging
-from shared.ports import Catalog, Claims, Clusters
+from shared.domain.warmth import missing_in
+from shared.ports import Catalog, Claims, Clusters, Monitor
 
 _logger = logging.getLogger("warmup")
 
@@ -23,6 +32,14 @@ _logger = logging.getLogger("warmup")
 def read_cluster(cluster: Cluster, *, clusters: Clusters) -> ClusterFacts | Refusal:
     """Power state, kubelet identity and targeted nodes; reading is safe to repeat."""
     return clusters.facts(cluster)
+
+
+def find_missing(query: MissingQuery, *, monitor: Monitor) -> Missing | None:
+    """What nodes lack; None where the cluster does not show it. Reading is safe to repeat."""
+    sight = monitor.sight(query.cluster)
+    if isinstance(sight, Refusal) or sight.lacks("daemon sets") or sight.lacks("pods"):
+        return None
+    return missing_in(query, sight)
 
 
 def apply_daemonset(

@@ -10,6 +10,7 @@ from activities.catalog import describe_database, probe_access
 from activities.claims import release_claims
 from activities.cluster import (
     apply_daemonset,
+    find_missing,
     keep_warm_nodes,
     observe_nodes,
     read_cluster,
@@ -30,6 +31,7 @@ def hands(world: World, clock: Callable[[], datetime]) -> df.Blueprint:
     bind(blueprint, open_access, claims=world.claims, **account_book)
     bind(blueprint, probe_access, catalog=world.catalog, claims=world.claims)
     bind(blueprint, describe_database, catalog=world.catalog)
+    bind(blueprint, find_missing, monitor=world.monitor)
     bind(blueprint, grant_roles, roles=world.roles)
     bind(
         blueprint,

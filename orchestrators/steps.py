@@ -17,6 +17,7 @@ from shared.domain.judging import Ending, Outcome, Watch, failed, keeps_warm_nod
 from shared.domain.model import (
     Account,
     ClusterFacts,
+    Missing,
     Mode,
     RoleGrant,
     StagedDatabase,
@@ -33,6 +34,7 @@ from shared.domain.runs import (
     DatabaseQuery,
     Holdings,
     LookOrder,
+    MissingQuery,
     OpeningOrder,
     Probe,
     ProbeOrder,
@@ -172,6 +174,15 @@ class Steps:
         queries = [DatabaseQuery(account=account, database=database) for database in self.request.databases]
         answers = yield from self._call_each("describe_database", queries, StagedDatabase | Refusal)
         return tuple(self.accept(answer) for answer in answers)
+
+    def find_missing(self, plan: WarmupPlan, facts: ClusterFacts) -> Verb[Missing | None]:
+        """What nodes lack, as far as they show it; only a warm-up brings it."""
+        if self.request.mode is not Mode.WARM or not plan.databases:
+            return None
+        nodes = tuple(node.name for node in facts.nodes)
+        query = MissingQuery(cluster=plan.cluster, nodes=nodes, databases=plan.databases, now=self.now)
+        missing: Missing | None = yield from self._call("find_missing", query, Missing | None)
+        return missing
 
     def grant_roles(self, plan: WarmupPlan, account: Account) -> Verb[tuple[RoleGrant, ...]]:
         """Let the nodes read blobs and images; a role we may not grant is shown with its remedy."""

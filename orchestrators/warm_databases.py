@@ -54,9 +54,10 @@ def set_out(steps: Steps) -> Verb[None]:
     plan = steps.accept(plan_warmup(grounds, kubelet))
     steps.end(Step.CONFIGURING)
     if steps.request.dry_run:
+        missing = yield from steps.find_missing(plan, facts)
         steps.keep(plan, ())
         closed = (access.account.name,) if access.would_open else ()
-        steps.finish(Ending(outcome=Outcome.PLANNED, would_open=closed))
+        steps.finish(Ending(outcome=Outcome.PLANNED, would_open=closed, missing=missing))
 
     steps.begin(Step.ROLES)
     grants = yield from steps.grant_roles(plan, access.account)

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from shared.domain.causes import REMEDIES, Kind
-from shared.domain.model import Mode, OnFailure, WarmupRequest
+from shared.domain.model import Missing, Mode, OnFailure, WarmupRequest
 from shared.domain.progress import Blind, DatabaseProgress, Observation
 from shared.domain.refusals import Reason, Refusal
 
@@ -42,6 +42,7 @@ class Ending:
     error: str = ""
     partial: bool = False  # succeeded on fewer nodes than targeted, as was asked for
     would_open: tuple[str, ...] = ()  # accounts that a dry run left closed
+    missing: Missing | None = None  # what a dry run saw that nodes lack; None: it could not be seen
     nodes_kept: int = 0  # warm nodes whose pods were left though the run did not succeed on every node
 
     @property

@@ -202,6 +202,15 @@ class WarmupPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """What planned nodes lack of planned databases; a node that does not show a database lacks all of it."""
+
+    nodes: int  # that lack something
+    bytes: int  # over all nodes
+    most_on_one_node: int  # bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RoleGrant:
     """What came of one role: granted, there already, or refused with the command that grants it."""
 

@@ -96,6 +96,16 @@ class DatabaseQuery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MissingQuery:
+    """Which nodes shall hold what."""
+
+    cluster: Cluster
+    nodes: tuple[str, ...]
+    databases: tuple[StagedDatabase, ...]
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RoleQuery:
     """Who must be able to read what."""
 

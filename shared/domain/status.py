@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from shared.domain.causes import Cause
 from shared.domain.judging import Ending, Outcome
-from shared.domain.model import StagedDatabase, WarmupPlan, WarmupRequest
+from shared.domain.model import Missing, StagedDatabase, WarmupPlan, WarmupRequest
 from shared.domain.phases import Step, phase_of, stamp
 from shared.domain.planning import planned_seconds
 from shared.domain.progress import DatabaseProgress, NodeGlance, NodeLog, Observation
@@ -254,8 +254,17 @@ def _intended(run: Run, ending: Ending) -> Json:
     return {
         "would_open": list(ending.would_open),
         "would_grant": grants,
-        # None: what is staged in a closed account shows only once it is open.
-        "eta_seconds": planned_seconds(run.request, plan.bytes_per_node) if plan.databases else None,
+        **_lacking(run.request, plan, ending.missing),
+    }
+
+
+def _lacking(request: WarmupRequest, plan: WarmupPlan, missing: Missing | None) -> Json:
+    """None: what is staged in a closed account shows only once it is open, or the cluster did not show it."""
+    most = missing.most_on_one_node if missing else plan.bytes_per_node
+    return {
+        "nodes_lacking": missing.nodes if missing else None,
+        "bytes_missing": missing.bytes if missing else None,
+        "eta_seconds": planned_seconds(request, most) if plan.databases else None,
     }
 
 

@@ -12,10 +12,11 @@ from enum import StrEnum
 from shared.domain import looking, naming
 from shared.domain.causes import Cause
 from shared.domain.foreign import Json, mapping, number, objects, text
-from shared.domain.model import Database, Mode
+from shared.domain.model import Database, Missing, Mode, StagedDatabase
 from shared.domain.observing import Look, NodeStanding, NodeState, left_out, missing_pods, read_pod
 from shared.domain.progress import causes_of
 from shared.domain.requests import BadRequestError, parse_database
+from shared.domain.runs import MissingQuery
 
 MAX_NAMESPACES = 20  # what the dashboard shows
 MAX_ERROR = 200
@@ -123,6 +124,15 @@ def unseen(error: str) -> Warmth:
     )
 
 
+def missing_in(query: MissingQuery, sight: Sighting) -> Missing:
+    """What nodes lack: all of a database, unless their own report says that this generation is whole."""
+    warm = {staged: _warm_nodes(staged, sight, query.now) for staged in query.databases}
+    lacks = [sum(staged.bytes for staged in warm if node not in warm[staged]) for node in query.nodes]
+    return Missing(
+        nodes=sum(lack > 0 for lack in lacks), bytes=sum(lacks), most_on_one_node=max(lacks, default=0)
+    )
+
+
 def image_of(daemon_set: Json) -> str:
     """The image that its agents run; empty when it is not of ours."""
     return text(_agent_container(daemon_set), "image")
@@ -143,6 +153,17 @@ def with_staged(warmth: Warmth, generations: Mapping[str, str]) -> Warmth:
 def daemon_set_of(sight: Sighting, name: str) -> Json | None:
     """The DaemonSet that warms one database."""
     return next((found for found in sight.daemon_sets if _database_name(found) == name), None)
+
+
+def _warm_nodes(staged: StagedDatabase, sight: Sighting, now: datetime) -> frozenset[str]:
+    daemon_set = daemon_set_of(sight, staged.database.name)
+    if daemon_set is None or _is_released(daemon_set):
+        return frozenset()
+    notes = mapping(mapping(daemon_set, "metadata"), "annotations")
+    if text(notes, naming.GENERATION_ANNOTATION) != staged.generation:
+        return frozenset()
+    states = _states(daemon_set, sight, now)
+    return frozenset(state.node for state in states if state.standing is NodeStanding.READY)
 
 
 def _staged_database(daemon_set: Json) -> Database | None:

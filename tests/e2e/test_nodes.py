@@ -10,6 +10,7 @@ from testkit.stack import DATABASE, LARGE_DATABASE, LaptopStack
 from testkit.waiting import wait_until
 
 from local import evidence
+from local.wiring import APP_SUBNET
 
 pytestmark = [pytest.mark.stack, pytest.mark.embedded_cluster]
 
@@ -54,6 +55,23 @@ def test_a_node_that_joins_after_the_end_waits_quietly_until_the_next_start(stac
         output = stack.warm(DATABASE)["output"]
 
         assert (output["status"], output["nodes_ready"]) == ("succeeded", 4)
+
+
+def test_a_dry_run_tells_that_only_the_newcomer_lacks_the_database(stack: LaptopStack) -> None:
+    stack.warm(DATABASE)
+    rules = {"defaultAction": "Deny", "virtualNetworkRules": [{"id": APP_SUBNET}]}
+    # Closed to the nodes, open to the app.
+    stack.fate.set_network(publicNetworkAccess="Enabled", networkAcls=rules)
+    try:
+        before = stack.warm(DATABASE, dry_run=True)["output"]
+        with newcomer(stack):
+            after = stack.warm(DATABASE, dry_run=True)["output"]
+    finally:
+        stack.fate.set_network(publicNetworkAccess="Disabled", networkAcls={"defaultAction": "Deny"})
+
+    assert (before["node_count"], before["nodes_lacking"], before["bytes_missing"]) == (3, 0, 0)
+    assert (after["node_count"], after["nodes_lacking"]) == (4, 1)
+    assert after["bytes_missing"] == after["bytes_per_node"] > 0
 
 
 def test_a_run_whose_nodes_are_all_gone_ends_with_an_explanation(stack: LaptopStack) -> None:

@@ -86,6 +86,7 @@ def test_a_dry_run_tells_its_plan_and_touches_nothing(stack: LaptopStack) -> Non
         f"AcrPull on {REGISTRY}, or Container Registry Repository Reader",
     ]
     assert isinstance(output["eta_seconds"], int)
+    assert (output["nodes_lacking"], output["bytes_missing"]) == (3, 3 * output["bytes_per_node"])
 
 
 def test_a_dry_run_of_a_closed_account_plans_what_it_can_see(stack: LaptopStack) -> None:

@@ -14,8 +14,9 @@ from orchestrators.steps import LOOKS_PER_HISTORY
 from shared.domain.causes import Kind
 from shared.domain.claims import cancelled
 from shared.domain.leases import NetworkState
-from shared.domain.model import AccessMode, AccessTerms, Database, Mode, OnFailure
+from shared.domain.model import AccessMode, AccessTerms, Database, Missing, Mode, OnFailure
 from shared.domain.observing import NodeStanding
+from shared.domain.planning import planned_seconds
 from shared.domain.progress import Observation
 from shared.domain.refusals import Reason, Refusal
 from shared.domain.reporting import AgentReport
@@ -42,6 +43,7 @@ def answers(*looks: Observation, **changes: Any) -> dict[str, Any]:
         "open_access": Access(account=a.ACCOUNT, before=CLOSED),
         "probe_access": Probe(outcome="reachable"),
         "describe_database": a.STAGED,
+        "find_missing": None,
         "grant_roles": (),
         "apply_daemonset": None,
         "observe_nodes": in_turn(looks or (ALL_READY,)),
@@ -276,9 +278,26 @@ def test_a_dry_run_answers_the_plan_and_touches_nothing() -> None:
         "inspect_access",
         "probe_access",
         "describe_database",
+        "find_missing",
         "release_claims",
         "record_ending",
     ]
+    assert (told.output["bytes_missing"], told.output["nodes_lacking"]) == (None, None)
+    assert told.output["eta_seconds"] == planned_seconds(a.request(), a.STAGED.bytes)
+
+
+def test_a_dry_run_tells_what_the_nodes_lack_as_far_as_they_show_it() -> None:
+    lacking = Missing(nodes=1, bytes=78_000_000, most_on_one_node=78_000_000)
+    told = tell(a.run(dry_run=True), answers(find_missing=lacking))
+
+    assert (told.output["bytes_missing"], told.output["nodes_lacking"]) == (78_000_000, 1)
+    assert told.output["eta_seconds"] == planned_seconds(a.request(), 78_000_000)
+
+
+def test_a_dry_verification_lacks_nothing_since_it_copies_nothing() -> None:
+    told = tell(a.run(mode=Mode.VERIFY, dry_run=True), answers())
+
+    assert "find_missing" not in told.called
 
 
 def test_an_opened_account_is_probed_until_it_answers() -> None:

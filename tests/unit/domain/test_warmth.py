@@ -7,14 +7,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from testkit import builders as a
 
 from shared.domain.causes import Kind
-from shared.domain.model import Database
+from shared.domain.model import Database, Missing, StagedDatabase
+from shared.domain.runs import MissingQuery
 from shared.domain.warmth import (
     DatabaseWarmth,
     Sighting,
     Standing,
     image_of,
+    missing_in,
     staged_places,
     unseen,
     warmth_of,
@@ -334,3 +337,46 @@ def test_a_count_of_left_out_nodes_that_is_none_counts_for_nothing(told: str) ->
     )
 
     assert warmth_of(sight, NOW).databases[0].standing is Standing.READY
+
+
+EUK = replace(a.STAGED, database=Database(name="nt_euk", folder="nt"), generation="abcdef01", bytes=70)
+WARM_PAIR = replace(NOTHING, daemon_sets=(daemon_set(),), pods=(pod("n0"), pod("n1", ready=False)))
+
+
+@pytest.mark.parametrize(
+    ("staged", "sight", "missing"),
+    [
+        (EUK, WARM_PAIR, Missing(nodes=2, bytes=140, most_on_one_node=70)),
+        (EUK, NOTHING, Missing(nodes=3, bytes=210, most_on_one_node=70)),
+        (replace(EUK, generation="newer"), WARM_PAIR, Missing(nodes=3, bytes=210, most_on_one_node=70)),
+        (
+            EUK,
+            replace(NOTHING, daemon_sets=(daemon_set(desired=3),), pods=tuple(map(pod, ("n0", "n1", "n2")))),
+            Missing(nodes=0, bytes=0, most_on_one_node=0),
+        ),
+    ],
+    ids=["one of three shows it", "nobody shows it", "another generation", "all show it"],
+)
+def test_a_node_lacks_what_it_does_not_show_as_whole(
+    staged: StagedDatabase, sight: Sighting, missing: Missing
+) -> None:
+    query = MissingQuery(cluster=a.CLUSTER, nodes=("n0", "n1", "n2"), databases=(staged,), now=NOW)
+
+    assert missing_in(query, sight) == missing
+
+
+def test_nodes_that_give_a_database_up_lack_it() -> None:
+    leaving = daemon_set(desired=1)
+    leaving["spec"]["template"]["spec"] = {
+        "initContainers": [{"name": "download-db", "env": [{"name": "WARMUP_MODE", "value": "release"}]}]
+    }
+    query = MissingQuery(cluster=a.CLUSTER, nodes=("n0",), databases=(EUK,), now=NOW)
+
+    assert missing_in(query, replace(NOTHING, daemon_sets=(leaving,), pods=(pod("n0"),))).nodes == 1
+
+
+def test_databases_add_up_on_a_node() -> None:
+    other = replace(EUK, database=replace(EUK.database, name="other"), bytes=5)
+    query = MissingQuery(cluster=a.CLUSTER, nodes=("n0", "n1"), databases=(EUK, other), now=NOW)
+
+    assert missing_in(query, WARM_PAIR) == Missing(nodes=2, bytes=80, most_on_one_node=75)
