@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
 from activities.claims import hold_on
@@ -56,25 +57,30 @@ def open_access(
     return Access(account=account, before=before, terms=accounts.terms)
 
 
-def close_access(query: AccountQuery, *, accounts: Accounts, ledgers: Ledgers, clock: Clock) -> bool:
+def close_access(
+    query: AccountQuery, *, accounts: Accounts, ledgers: Ledgers, clock: Clock
+) -> tuple[str, ...]:
     """Leave the ledger; the last one out restores. Leaving twice, or never having joined, is no error.
 
-    The ledger says which account it is: one that cannot be found by its name any more may still be open.
+    Gives the subnets that Azure did not let in again. The ledger says which account it is: one that cannot
+    be found by its name any more may still be open.
     """
     kept = (book.account for book in ledgers.all() if book.account.name == query.name)
     account = next(kept, None) or accounts.find(query)
     if isinstance(account, Refusal):
-        return False  # without a ledger nobody ever opened it
+        return ()  # without a ledger nobody ever opened it
+    lost: tuple[str, ...] = ()
     with ledgers.held(account) as page:
         ledger = leases.leave(page.read(), {query.run_id}, clock())
         page.write(ledger)
         before = ledger.to_restore
         if before is not None:
-            accounts.restore(account, before)
-            page.write(leases.restored(ledger))
+            lost = accounts.restore(account, before)
+            page.write(leases.restored(ledger, lost))
             if accounts.must_open(before):
-                _logger.info(line_of(_event(Change.ACCOUNT_CLOSED, query)))
-    return before is not None
+                closed = replace(_event(Change.ACCOUNT_CLOSED, query), error=leases.told_of(lost))
+                _logger.info(line_of(closed))
+    return lost
 
 
 def _too_late(query: AccountQuery, known: leases.Ledger) -> Refusal | None:

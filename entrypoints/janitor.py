@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import azure.durable_functions as df
@@ -116,10 +116,10 @@ def _settle(account: Account, dead: frozenset[str], ports: JanitorPorts) -> None
             _logger.info("dropped abandoned owners: account=%s run_ids=%s", account.name, sorted(gone))
         before = ledger.to_restore
         if before is not None:
-            ports.accounts.restore(account, before)
-            page.write(leases.restored(ledger))
+            lost = ports.accounts.restore(account, before)
+            page.write(leases.restored(ledger, lost))
             if ports.accounts.must_open(before):
-                _logger.info(line_of(_closed(account, ledger)))
+                _logger.info(line_of(replace(_closed(account, ledger), error=leases.told_of(lost))))
 
 
 def _closed(account: Account, ledger: Ledger) -> Event:

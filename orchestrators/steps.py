@@ -12,6 +12,7 @@ from typing import Any, NoReturn, TypeVar
 
 import azure.durable_functions as df
 
+from shared.domain import leases
 from shared.domain.deadlines import deadline_after
 from shared.domain.judging import Ending, Outcome, Watch, failed, keeps_warm_nodes, refused
 from shared.domain.model import (
@@ -285,7 +286,9 @@ class Steps:
         """Leave the account's ledger; the last one out restores what was before."""
         watched = self.request.reads_blobs and self.run.watching and not self.request.dry_run
         if self._joined or watched:
-            yield from self._persist("close_access", self._account_query())
+            lost = yield from self._persist("close_access", self._account_query())
+            if lost:
+                self.left_over += f"{leases.told_of(tuple(lost))}. "
 
     def release_claims(self) -> Verb[None]:
         """Give the databases up; with pods left behind, the claims stay to tell the janitor of them."""

@@ -82,8 +82,8 @@ class Accounts(Protocol):
     def open(self, account: Account, found: NetworkState) -> Refusal | None:
         """Open it in the configured mode; repeating it changes nothing."""
 
-    def restore(self, account: Account, before: NetworkState) -> None:
-        """Make it exactly as it was; one that is no more needs nothing."""
+    def restore(self, account: Account, before: NetworkState) -> tuple[str, ...]:
+        """Make it exactly as it was; one that is no more needs nothing. The subnets that Azure refuses."""
 
 
 class Roles(Protocol):

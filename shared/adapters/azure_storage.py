@@ -85,21 +85,21 @@ class AzureStorageAccounts:
             return refused.refusal
         return None
 
-    def restore(self, account: Account, before: NetworkState) -> None:
+    def restore(self, account: Account, before: NetworkState) -> tuple[str, ...]:
         """Write back what was found, unless it is so already, or the account is no more.
 
-        Rules that ARM does not take any more are left out, and said: the account is closed in any case.
+        Rules that ARM does not take any more are left out, and given: the account is closed in any case.
         """
         try:
             found = self.network(account)
-            if found != before:
-                self._write_back(account, before, found)
+            return () if found == before else self._write_back(account, before, found)
         except RefusedError as refused:
             if refused.refusal.reason is not Reason.ACCOUNT_NOT_FOUND:
                 raise
             _logger.warning("account is gone: account=%s id=%s", account.name, account.resource_id)
+            return ()
 
-    def _write_back(self, account: Account, before: NetworkState, found: NetworkState) -> None:
+    def _write_back(self, account: Account, before: NetworkState, found: NetworkState) -> tuple[str, ...]:
         try:
             self._write(account, before, found)
         except RefusedError as refused:
@@ -112,6 +112,8 @@ class AzureStorageAccounts:
             _logger.error(  # noqa: TRY400 - what ARM said is told, and no bug of ours
                 "rules could not be written back: account=%s subnets=%s %s", account.name, list(lost), why
             )
+            return lost
+        return ()
 
     def _takes(self, account: Account, state: NetworkState) -> bool:
         try:

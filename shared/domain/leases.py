@@ -23,6 +23,7 @@ YOUNG = timedelta(minutes=2)
 # An activity may run when its run is over: minutes late after a lost host, hours on one that was frozen.
 REMEMBERED_FOR = timedelta(hours=12)
 MAX_REMEMBERED = 200  # the newest; a run lasts minutes at least, so that these are many hours
+MAX_TOLD = 3  # subnets, in a sentence; their ids are long
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +64,7 @@ class Ledger:
     owners: tuple[Owner, ...] = ()
     before: NetworkState | None = None  # kept until it has been restored
     departed: tuple[Departed, ...] = ()  # the latest last; none of them may come back
+    lost: tuple[str, ...] = ()  # subnets whose rules Azure did not take back, until they are there again
 
     @property
     def to_restore(self) -> NetworkState | None:
@@ -97,9 +99,21 @@ def leave(ledger: Ledger, run_ids: AbstractSet[str], now: datetime) -> Ledger:
     return replace(ledger, owners=_others(ledger, run_ids), departed=departed[-MAX_REMEMBERED:])
 
 
-def restored(ledger: Ledger) -> Ledger:
-    """The account is as it was: nothing is owed to it any more."""
-    return replace(ledger, before=None)
+def restored(ledger: Ledger, lost: tuple[str, ...] = ()) -> Ledger:
+    """The account is as it was, but for lost rules: nothing else is owed to it any more."""
+    rules = ledger.before.rules if ledger.before else ""
+    still = tuple(subnet for subnet in ledger.lost if subnet not in rules)
+    return replace(ledger, before=None, lost=tuple(dict.fromkeys((*still, *lost)))[-MAX_REMEMBERED:])
+
+
+def told_of(lost: tuple[str, ...]) -> str:
+    """What an operator should know of rules that could not be written back; empty without any."""
+    if not lost:
+        return ""
+    subnets = ", ".join(lost[:MAX_TOLD]) + (f" and {len(lost) - MAX_TOLD} more" * (len(lost) > MAX_TOLD))
+    return (
+        f"rules for these subnets could not be written back, add them again where they are wanted: {subnets}"
+    )
 
 
 def abandoned(ledger: Ledger, dead: AbstractSet[str], now: datetime) -> frozenset[str]:

@@ -49,7 +49,7 @@ def answers(*looks: Observation, **changes: Any) -> dict[str, Any]:
         "observe_nodes": in_turn(looks or (ALL_READY,)),
         "keep_warm_nodes": 2,
         "retire_daemonsets": 1,
-        "close_access": True,
+        "close_access": (),
         "release_claims": True,
         "record_ending": True,
     } | changes
@@ -510,3 +510,12 @@ def test_however_much_is_left_over_the_status_stays_small() -> None:
     assert "warm no node that joins later" in note
     assert "close_access is left to the janitor" in note
     assert max(len(json.dumps(status)) for status in told.statuses) <= MAX_STATUS_CHARACTERS
+
+
+def test_rules_that_could_not_be_written_back_are_told_to_the_operator() -> None:
+    told = tell(a.run(), answers(close_access=("/subnets/gone",)))
+
+    assert told.output["status"] == "succeeded"
+    note = told.output["steps"]["disable_storage"]["note"]
+    assert note.startswith("rules for these subnets could not be written back, add them again")
+    assert "/subnets/gone" in note

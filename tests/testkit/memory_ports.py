@@ -165,8 +165,9 @@ class MemoryAccounts:
         self._stage.note("opened", account=account.name, before=found.public_network_access)
         return None
 
-    def restore(self, account: Account, before: NetworkState) -> None:
+    def restore(self, account: Account, before: NetworkState) -> tuple[str, ...]:
         self._stage.note("restored", account=account.name, to=before.public_network_access)
+        return ()
 
 
 class MemoryCatalog:

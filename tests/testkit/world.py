@@ -121,9 +121,10 @@ class Accounts:
         self.states[account.name] = OPENED
         return None
 
-    def restore(self, account: Account, before: NetworkState) -> None:
+    def restore(self, account: Account, before: NetworkState) -> tuple[str, ...]:
         assert not self._books.of(account.name).owners, "closed under an owner"
         self.states[account.name] = before
+        return ()
 
 
 class Catalog(MemoryCatalog):

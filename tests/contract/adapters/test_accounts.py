@@ -161,13 +161,14 @@ def test_a_rule_that_opening_took_away_is_found_wanting_by_itself(
     assert admitting.open(account, before) is None
     azure.operate("PATCH", "/behaviour", {"deleted_subnets": f"{SUBNET}0,{SUBNET}3"})
 
-    admitting.restore(account, before)
+    lost = admitting.restore(account, before)
     closed = accounts.network(account)
     azure.operate("PATCH", "/behaviour", {"deleted_subnets": ""})
     accounts.restore(account, usual)
 
     assert closed.public_network_access == "Disabled"
     assert admitted(closed) == ["s1", "s2", "s4"]
+    assert lost == (f"{SUBNET}0", f"{SUBNET}3")
 
 
 def test_rules_that_nobody_takes_leave_the_account_closed_to_all(

@@ -26,6 +26,7 @@ from shared.domain.leases import (
     join,
     leave,
     restored,
+    told_of,
 )
 from shared.domain.model import AccessTerms, Account
 from shared.domain.refusals import Reason, Refusal
@@ -90,11 +91,12 @@ class World:
         self.network_state = OPENED
         return None
 
-    def restore(self, account: Account, before: NetworkState) -> None:
+    def restore(self, account: Account, before: NetworkState) -> tuple[str, ...]:
         del account
         self._effect()
         assert not self.ledger.owners, "closed under a live owner"
         self.network_state = before
+        return ()
 
     def all(self) -> tuple[AccountLedger, ...]:
         return (AccountLedger(account=ACCOUNT, ledger=self.ledger),)
@@ -324,7 +326,7 @@ def test_an_account_that_was_open_is_left_open() -> None:
     query = AccountQuery(subscription_id=SUBSCRIPTION, name=ACCOUNT.name, resource_group=None, run_id="run1")
     world.ledger = join(Ledger(), owner("run1", NOON), found=OPENED)
 
-    assert close_access(query, accounts=world, ledgers=world, clock=world.clock) is True
+    assert close_access(query, accounts=world, ledgers=world, clock=world.clock) == ()
     assert (world.network_state, world.ledger.to_restore) == (OPENED, None)
 
 
@@ -357,3 +359,21 @@ def test_an_account_is_public_only_where_nothing_stands_in_the_way() -> None:
     assert OPENED.is_public
     assert not replace(OPENED, default_action="Deny").is_public
     assert not replace(OPENED, public_network_access="Disabled").is_public
+
+
+def test_rules_that_were_lost_are_known_until_they_are_there_again() -> None:
+    owner = Owner(run_id="run-1", since=datetime(2026, 5, 1, tzinfo=UTC))
+    without = NetworkState(public_network_access="Disabled", default_action="Deny", rules="{}")
+    with_it = replace(without, rules='{"virtualNetworkRules": [{"id": "/subnets/gone"}]}')
+
+    lost = restored(join(Ledger(), owner, found=with_it), ("/subnets/gone",))
+    kept = restored(join(lost, owner, found=without))
+    back = restored(join(kept, owner, found=with_it))
+
+    assert (lost.lost, kept.lost, back.lost) == (("/subnets/gone",), ("/subnets/gone",), ())
+
+
+def test_an_operator_is_told_of_a_few_lost_rules_by_name() -> None:
+    assert told_of(()) == ""
+    assert told_of(("/a", "/b")).endswith("wanted: /a, /b")
+    assert told_of(tuple("abcde")).endswith("wanted: a, b, c and 2 more")
