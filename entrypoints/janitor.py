@@ -6,10 +6,11 @@ it; whatever this does is decided from documents, never from a run's memory, and
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 import azure.durable_functions as df
 import azure.functions as func
@@ -25,10 +26,13 @@ from shared.domain.leases import AccountLedger, Ledger
 from shared.domain.model import Account
 from shared.ports import Accounts, Claims, Clusters, FinalError, Ledgers, PassingError
 
+T = TypeVar("T")
+
 EVERY_MINUTE = "0 * * * * *"  # an account must be closed within five of a run's violent end
 # What a round may take: the next goes on, so that thousands are gone within an hour and no round is late.
 MOST_PURGED, PURGE_SECONDS = 100, 20.0
 PURGE_EVERY = timedelta(hours=6)  # what is kept for weeks need not be forgotten to the minute
+AT_ONCE = 8  # accounts, and clusters: a quarter of the threads that doors have
 FAULTS = (PassingError, FinalError)  # a denied right may be granted: the next round tries again
 _logger = logging.getLogger("warmup.janitor")
 
@@ -72,19 +76,35 @@ def janitor_doors(ports: JanitorPorts) -> df.Blueprint:
 
 async def make_round(hub: TaskHub, ports: JanitorPorts) -> None:
     """Go round once; what cannot be done now is done by the next round."""
-    for chore in (_close_accounts, _clear_clusters, _forget_runs):
+
+    async def postponable(chore: Callable[[TaskHub, JanitorPorts], Awaitable[None]]) -> None:
         try:
             await chore(hub, ports)
         except FAULTS as fault:
             _logger.warning("janitor chore postponed: %s: %s", chore.__name__, fault)
 
+    await _side_by_side((_close_accounts, _clear_clusters, _forget_runs), postponable)
+
+
+async def _side_by_side(things: Iterable[T], work: Callable[[T], Awaitable[None]]) -> None:
+    """What does not answer keeps none of the others waiting, nor the next round for long."""
+    slots = asyncio.Semaphore(AT_ONCE)
+
+    async def in_slot(thing: T) -> None:
+        async with slots:
+            await work(thing)
+
+    await asyncio.gather(*map(in_slot, things))
+
 
 async def _close_accounts(hub: TaskHub, ports: JanitorPorts) -> None:
-    for book in await in_thread(ports.ledgers.all):
+    async def close(book: AccountLedger) -> None:
         try:
             await _close_account(book, hub, ports)
         except FAULTS:
             _logger.exception("account may still be open: account=%s", book.account.name)
+
+    await _side_by_side(await in_thread(ports.ledgers.all), close)
 
 
 async def _close_account(book: AccountLedger, hub: TaskHub, ports: JanitorPorts) -> None:
@@ -130,12 +150,15 @@ def _closed(account: Account, ledger: Ledger) -> Event:
 
 async def _clear_clusters(hub: TaskHub, ports: JanitorPorts) -> None:
     """A claim that outlives its run tells what is still to be taken away, though the hub may know nothing."""
-    for claim in await in_thread(ports.claims.all):
+
+    async def clear(claim: Claim) -> None:
         try:
             await _clear(claim, hub, ports)
         except FAULTS as fault:
             name = claim.database.name
             _logger.warning("run not cleared yet: run_id=%s database=%s %s", claim.run_id, name, fault)
+
+    await _side_by_side(await in_thread(ports.claims.all), clear)
 
 
 async def _clear(claim: Claim, hub: TaskHub, ports: JanitorPorts) -> None:

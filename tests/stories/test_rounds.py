@@ -1,0 +1,42 @@
+"""The janitor's round, where something does not answer."""
+
+import threading
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+from testkit import builders as a
+from testkit.telling import NOON
+from testkit.world import FOUND, OPENED, Accounts, World
+
+from shared.domain.leases import Ledger, NetworkState, Owner
+from shared.domain.model import Account
+
+PATIENCE_SECONDS = 20
+
+
+class MeetingAccounts(Accounts):
+    """Each account answers only while all the others are asked, too."""
+
+    meeting = threading.Barrier(3)
+
+    def restore(self, account: Account, before: NetworkState) -> tuple[str, ...]:
+        self.meeting.wait(PATIENCE_SECONDS)
+        return super().restore(account, before)
+
+
+def test_an_account_that_is_slow_to_answer_keeps_no_other_open(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    accounts = MeetingAccounts(world.ledgers)
+    world.janitor = replace(world.janitor, accounts=accounts)
+    names = ("one", "two", "three")
+    for name in names:
+        gone = Owner(run_id=f"gone-{name}", since=NOON - timedelta(hours=1))
+        world.ledgers.pages[name] = Ledger(owners=(gone,), before=FOUND)
+        accounts.states[name] = OPENED
+
+    world.send_janitor(rounds=1)
+
+    assert {name: accounts.network(replace(a.ACCOUNT, name=name)) for name in names} == dict.fromkeys(
+        names, FOUND
+    )
