@@ -24,6 +24,8 @@ STAT_BLOCK_BYTES = 512
 BOOKKEEPING_BYTES = 1024 * 1024
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 BROKEN = frozenset({errno.EROFS, errno.EIO})
+# Its root has no capabilities: what belongs to others, and is open to them alone, is closed to it.
+FOREIGN = frozenset({errno.EACCES, errno.EPERM})
 # A folder, a file or a link where something else should be.
 IN_THE_WAY = frozenset({errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENOTEMPTY})
 
@@ -116,6 +118,11 @@ def fault_of_disk(error: OSError, what: str) -> AgentError | None:
     if error.errno in IN_THE_WAY:
         return BadManifest(
             f"something that is not the agent's is in its way: {said}", remedy="remove it from the node"
+        )
+    if error.errno in FOREIGN:
+        return BadManifest(
+            f"the node's folder is not this agent's to write: {said}",
+            remedy="give it to root on the node (chown), or take it away",
         )
     return disk_full(error, what)
 

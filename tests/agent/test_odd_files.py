@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -66,3 +67,16 @@ def test_a_disk_that_is_read_only_is_named(read_only: WarmNode, server: BlobServ
     assert (outcome.exit_code, outcome.error["kind"]) == (16, "damaged")
     assert "Read-only file system" in outcome.error["message"]
     assert read_only.look(server.manifest("core_nt"), "--check").exit_code == 0
+
+
+def test_a_folder_of_another_user_is_named_with_what_to_do(node: WarmNode, server: BlobServer) -> None:
+    node.blast.mkdir()
+    os.chown(node.blast, 1234, 1234)
+    # As in the pod, whose root has no capabilities.
+    node.runner = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
+
+    outcome = node.look(server.manifest("core_nt"))
+
+    assert (outcome.exit_code, outcome.error["kind"]) == (10, "bad_manifest")
+    assert "not this agent's to write" in outcome.error["message"]
+    assert "chown" in outcome.error["remedy"]

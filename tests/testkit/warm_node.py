@@ -56,6 +56,8 @@ class WarmNode:
     folder: Path
     server: BlobServer
     environment: dict[str, str] = field(default_factory=dict)
+    runner: tuple[str, ...] = ()
+    """What starts the agent, where it is not started as it is."""
 
     @property
     def blast(self) -> Path:
@@ -88,7 +90,7 @@ class WarmNode:
         path = self.folder / f"manifest-{manifest['database'].replace('/', '_')}.json"
         path.write_text(json.dumps(manifest))
         return subprocess.Popen(
-            [sys.executable, "-B", "-m", "agent", *arguments],
+            [*self.runner, sys.executable, "-B", "-m", "agent", *arguments],
             cwd=REPOSITORY,
             env={**self._environment(path), **self.environment, **environment},
             stdout=subprocess.PIPE,
