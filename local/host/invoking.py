@@ -35,6 +35,10 @@ class FunctionTimeoutError(Exception):
     """A function ran longer than host.json's functionTimeout."""
 
 
+class WorkerEndedError(Exception):
+    """A function ended its process: the real host would start another worker, and call it again."""
+
+
 class Context(func.Context):
     """What a function sees of its own invocation."""
 
@@ -123,6 +127,9 @@ class Invoker:
             async with asyncio.timeout(limit) as scope:
                 async with self._faults.around(function):
                     return await self._call(function, arguments)
+        except SystemExit as error:
+            # Uncaught, it would end the loop, and with it every function.
+            raise WorkerEndedError(f"the function called sys.exit({error.code})") from error
         except TimeoutError as error:
             if self._timeout is None or not scope.expired():
                 raise

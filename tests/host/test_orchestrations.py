@@ -44,6 +44,13 @@ def test_an_activity_that_fails_without_a_word_has_failed(host: RunningHost) -> 
     )
 
 
+def test_code_that_would_end_the_worker_has_failed_and_the_host_goes_on(host: RunningHost) -> None:
+    assert host.run("error_text", "leave")["output"]["text"].startswith(
+        "Activity function 'fail' failed: WorkerEndedError: the function called sys.exit(3)"
+    )
+    assert host.run("fan_out", 3)["output"] == {"sum": 5, "sum_async": 5}
+
+
 def test_an_event_is_waited_for(host: RunningHost) -> None:
     instance_id = host.start("wait_go")
     assert host.raise_event(instance_id, "GO", {"k": 1}).status == 202

@@ -6,6 +6,7 @@
 import asyncio
 import json
 import os
+import sys
 import time
 from collections.abc import Generator
 from datetime import UTC, datetime, timedelta
@@ -134,6 +135,8 @@ def flaky(plan: Any) -> str:
 
 @app.activity_trigger(input_name="message")
 def fail(message: str) -> str:
+    if message == "leave":
+        sys.exit(3)
     raise ValueError(message) if message else ValueError
 
 
