@@ -1,67 +1,25 @@
 """The story of a warm-up, told to each of its endings."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from testkit import builders as a
-from testkit.telling import NOON, Clock, Story, tell
+from testkit.telling import NOON, tell
+from testkit.world_answers import ALL_BUSY, ALL_READY, MAX_ROWS, REFUSAL, answers, in_turn
 
 from orchestrators.steps import LOOKS_PER_HISTORY
 from shared.domain.causes import Kind
-from shared.domain.claims import cancelled
-from shared.domain.leases import NetworkState
-from shared.domain.model import AccessMode, AccessTerms, Database, Missing, Mode, OnFailure
+from shared.domain.model import Database, Mode, OnFailure
 from shared.domain.observing import NodeStanding
-from shared.domain.planning import planned_seconds
-from shared.domain.progress import Observation
-from shared.domain.refusals import Reason, Refusal
 from shared.domain.reporting import AgentReport
-from shared.domain.runs import Access, Probe
 from shared.domain.status import MAX_STATUS_CHARACTERS
-from shared.ports import PassingError
-from shared.wire import encode
-
-CLOSED = NetworkState(public_network_access="Disabled", default_action="Deny", rules="{}")
-ALL_READY = a.seen(a.state("node0"), a.state("node1"), a.state("node2"))
-ALL_BUSY = a.seen(a.copying("node0"), a.copying("node1"), a.copying("node2"))
-REFUSAL = Refusal(
-    reason=Reason.DATABASE_NOT_FOUND, message="database 'x' is not staged", remedy="download it"
-)
-RELEASE = a.run(mode=Mode.RELEASE, account_name="")
-MAX_ROWS = 1_000  # Python replays them all at every step
-
-
-def answers(*looks: Observation, **changes: Any) -> dict[str, Any]:
-    """What a healthy world answers; the last look repeats."""
-    return {
-        "read_cluster": a.facts(),
-        "inspect_access": Access(account=a.ACCOUNT, before=CLOSED),
-        "open_access": Access(account=a.ACCOUNT, before=CLOSED),
-        "probe_access": Probe(outcome="reachable"),
-        "describe_database": a.STAGED,
-        "find_missing": None,
-        "grant_roles": (),
-        "apply_daemonset": None,
-        "observe_nodes": in_turn(looks or (ALL_READY,)),
-        "keep_warm_nodes": 2,
-        "retire_daemonsets": 1,
-        "close_access": (),
-        "release_claims": True,
-        "record_ending": True,
-    } | changes
 
 
 def _busy(done: int, rate: int, eta: int) -> AgentReport:
     return a.report(phase="copying", bytes_done=done, bytes_per_second=rate, eta_seconds=eta, digest=None)
-
-
-def in_turn(values: tuple[Any, ...]) -> Any:
-    turns: Iterator[Any] = iter(values)
-    return lambda _given: next(turns, values[-1])
 
 
 def test_success_is_told_when_every_node_is_ready() -> None:
@@ -142,12 +100,6 @@ def test_a_rollout_that_was_refused_keeps_nothing() -> None:
     assert "keep_warm_nodes" not in told.called
 
 
-def test_a_release_keeps_nothing() -> None:
-    kept = a.run(on_failure=OnFailure.KEEP, mode=Mode.RELEASE)
-
-    assert "retire_daemonsets" in tell(kept, answers(a.seen(a.state("node0"), a.broken("node1")))).called
-
-
 def test_nodes_with_different_bytes_fail_the_run() -> None:
     odd = a.state("node1", report=a.report(digest="cd" * 16))
     told = tell(a.run(), answers(a.seen(a.state("node0"), odd)))
@@ -175,16 +127,6 @@ def test_cancelling_ends_within_one_look_and_closes_everything() -> None:
 
     assert told.output["status"] == "cancelled"
     assert told.called[-4:] == ["close_access", "retire_daemonsets", "release_claims", "record_ending"]
-
-
-@pytest.mark.parametrize("where", ["read_cluster", "open_access", "describe_database", "apply_daemonset"])
-def test_a_refusal_ends_the_run_with_its_cause_first(where: str) -> None:
-    told = tell(a.run(), answers(**{where: REFUSAL}))
-
-    assert told.output["status"] == "failed"
-    assert told.error == "database 'x' is not staged; download it"
-    assert "observe_nodes" not in told.called
-    assert ("close_access" in told.called) == (where != "read_cluster")
 
 
 @pytest.mark.parametrize(
@@ -222,203 +164,6 @@ def test_one_call_of_several_that_fails_in_passing_is_made_again() -> None:
 
     assert told.output["status"] == "succeeded"
     assert told.called.count("describe_database") == 3
-
-
-@pytest.mark.parametrize("where", ["describe_database", "apply_daemonset"])
-@pytest.mark.parametrize(("lasts", "ends"), [(30, "succeeded"), (60, "failed")])
-def test_a_network_that_settles_within_half_a_minute_of_a_good_probe_fails_no_run(
-    where: str, lasts: int, ends: str
-) -> None:
-    clock, healthy = Clock(), answers()
-    settles_at: dict[str, datetime] = {}
-
-    def perform(name: str, value: object) -> Any:
-        """Shut out from the first such call on, for as long as that lasts."""
-        if name == where:
-            settled = clock.now >= settles_at.setdefault(name, clock.now + timedelta(seconds=lasts))
-            if not settled:
-                raise PassingError("blobs of account 'blastdata' cannot be read (403 AuthorizationFailure)")
-        answer = healthy[name]
-        return encode(answer(value) if callable(answer) else answer)
-
-    story = Story(a.run(), perform, clock)
-    story.tell_on()
-
-    assert story.output["status"] == ends
-    assert ("AuthorizationFailure" in story.output.get("error", "")) == (ends == "failed")
-
-
-def test_a_stopped_cluster_is_refused_before_the_account_is_touched() -> None:
-    told = tell(a.run(), answers(read_cluster=a.facts(power_state="Stopped")))
-
-    assert told.error.startswith("cluster 'elb-cluster' is stopped")
-    assert told.called == ["read_cluster", "release_claims", "record_ending"]
-
-
-def test_a_cluster_without_nodes_is_refused() -> None:
-    told = tell(a.run(), answers(read_cluster=a.facts(nodes=())))
-
-    assert "no ready, schedulable Linux node" in told.error
-
-
-def test_a_disk_that_cannot_hold_the_database_is_named_before_any_role() -> None:
-    told = tell(a.run(), answers(read_cluster=a.facts(nodes=a.nodes(disk_bytes=1_000_000))))
-
-    assert told.error.startswith("node 'node0' has a disk of 0 GB")
-    assert "grant_roles" not in told.called
-
-
-def test_a_dry_run_answers_the_plan_and_touches_nothing() -> None:
-    told = tell(a.run(dry_run=True), answers())
-
-    assert told.output["status"] == "planned"
-    assert (told.output["node_count"], told.output["bytes_per_node"]) == (3, a.STAGED.bytes)
-    assert told.called == [
-        "read_cluster",
-        "inspect_access",
-        "probe_access",
-        "describe_database",
-        "find_missing",
-        "release_claims",
-        "record_ending",
-    ]
-    assert (told.output["bytes_missing"], told.output["nodes_lacking"]) == (None, None)
-    assert told.output["eta_seconds"] == planned_seconds(a.request(), a.STAGED.bytes)
-
-
-def test_a_dry_run_tells_what_the_nodes_lack_as_far_as_they_show_it() -> None:
-    lacking = Missing(nodes=1, bytes=78_000_000, most_on_one_node=78_000_000)
-    told = tell(a.run(dry_run=True), answers(find_missing=lacking))
-
-    assert (told.output["bytes_missing"], told.output["nodes_lacking"]) == (78_000_000, 1)
-    assert told.output["eta_seconds"] == planned_seconds(a.request(), 78_000_000)
-
-
-def test_a_dry_verification_lacks_nothing_since_it_copies_nothing() -> None:
-    told = tell(a.run(mode=Mode.VERIFY, dry_run=True), answers())
-
-    assert "find_missing" not in told.called
-
-
-def test_an_opened_account_is_probed_until_it_answers() -> None:
-    blocked = Probe(outcome="blocked", message="403")
-    told = tell(a.run(), answers(probe_access=in_turn((blocked, blocked, Probe(outcome="reachable")))))
-
-    assert told.output["status"] == "succeeded"
-    assert told.called.count("probe_access") == 3
-
-
-def test_a_cancel_while_the_account_is_probed_ends_the_run_as_cancelled() -> None:
-    blocked = Probe(outcome="blocked", message="403")
-    told = tell(a.run(), answers(probe_access=in_turn((blocked, cancelled("user-oid")))))
-
-    assert (told.output["status"], told.error) == ("cancelled", "cancelled by user-oid")
-    assert told.called[-4:] == ["probe_access", "close_access", "release_claims", "record_ending"]
-
-
-def test_a_cancel_while_a_verification_ends_takes_its_pods_away() -> None:
-    told = tell(a.run(mode=Mode.VERIFY), answers(apply_daemonset=in_turn((None, cancelled("user-oid")))))
-
-    assert (told.output["status"], told.error) == ("cancelled", "cancelled by user-oid")
-    assert "retire_daemonsets" in told.called
-
-
-def test_an_account_without_databases_is_refused_at_once() -> None:
-    told = tell(a.run(), answers(probe_access=Probe(outcome="not_found", message="ContainerNotFound")))
-
-    assert told.error.startswith("account 'blastdata' has no container of databases: ContainerNotFound")
-    assert told.called.count("probe_access") == 1
-
-
-def test_a_role_that_the_app_lacks_is_named_as_such() -> None:
-    told = tell(a.run(), answers(probe_access=Probe(outcome="denied", message="403")))
-
-    assert told.error.startswith("the app may not read the blobs of account 'blastdata': 403; grant")
-
-
-@pytest.mark.parametrize(
-    ("terms", "cure"),
-    [
-        (AccessTerms(mode=AccessMode.VNET, subnet_id="/s"), "network-rule add --account-name blastdata"),
-        (AccessTerms(mode=AccessMode.WINDOW), "check the app's DNS"),
-        (AccessTerms(), "set STORAGE_ACCESS_MODE to window"),
-    ],
-)
-def test_an_app_that_is_shut_out_is_told_how_to_be_let_in(terms: AccessTerms, cure: str) -> None:
-    opened = Access(account=a.ACCOUNT, before=CLOSED, terms=terms)
-    blocked = Probe(outcome="blocked", message="403 AuthorizationFailure")
-    told = tell(a.run(), answers(open_access=opened, probe_access=blocked))
-
-    assert cure in told.error
-    assert told.called[-3:] == ["close_access", "release_claims", "record_ending"]
-
-
-def test_an_account_that_stays_closed_is_a_classified_failure() -> None:
-    told = tell(a.run(), answers(probe_access=Probe(outcome="blocked", message="403 AuthorizationFailure")))
-
-    assert told.error.startswith("account 'blastdata' cannot be read: blocked, 403")
-    assert "describe_database" not in told.called
-
-
-def test_verifying_leaves_pods_that_warm_nodes_which_join_later() -> None:
-    told = tell(a.run(mode=Mode.VERIFY), answers())
-
-    assert told.output["status"] == "succeeded"
-    assert told.called[-4:] == ["apply_daemonset", "close_access", "release_claims", "record_ending"]
-    assert told.called.count("apply_daemonset") == 2
-
-
-@pytest.mark.parametrize(
-    ("answer", "why", "tries"),
-    [(REFUSAL, "database 'x' is not staged; download it", 1), (RuntimeError("no answer"), "no answer", 4)],
-)
-def test_pods_that_go_on_verifying_are_told_after_a_bounded_time(
-    answer: object, why: str, tries: int
-) -> None:
-    told = tell(a.run(mode=Mode.VERIFY), answers(apply_daemonset=in_turn((None, answer))))
-    note = told.output["steps"]["disable_storage"]["note"]
-
-    assert told.output["status"] == "succeeded"
-    assert note == f"pods still verify, and warm no node that joins later: {why}. "
-    assert told.called.count("apply_daemonset") == 1 + tries
-
-
-def test_releasing_takes_the_daemonset_away_in_the_end() -> None:
-    told = tell(RELEASE, answers())
-
-    assert told.output["status"] == "succeeded"
-    assert all(step["done"] for step in told.output["steps"].values())
-    assert told.called == [
-        "read_cluster",
-        "apply_daemonset",
-        "observe_nodes",
-        "retire_daemonsets",
-        "release_claims",
-        "record_ending",
-    ]
-
-
-def test_a_release_says_what_it_could_not_take_off_and_from_where() -> None:
-    told = tell(RELEASE, answers(a.seen(a.state("node0"), a.broken("node1", message="the lock is held"))))
-
-    assert told.output["status"] == "failed"
-    assert told.error.startswith("the lock is held (on node1)")
-    assert (told.output["nodes_ready"], told.output["nodes_failed"]) == (1, 1)
-
-
-def test_a_release_that_watches_for_long_still_touches_no_account() -> None:
-    told = tell(RELEASE, answers(*[ALL_BUSY] * (LOOKS_PER_HISTORY + 1), ALL_READY))
-
-    assert len(told.rows_per_history) > 1
-    assert not {"open_access", "close_access", "grant_roles"} & set(told.called)
-
-
-def test_a_dry_release_shows_the_nodes_that_would_be_asked() -> None:
-    told = tell(a.run(mode=Mode.RELEASE, account_name="", dry_run=True), answers())
-
-    assert (told.output["status"], told.output["node_count"]) == ("planned", 3)
-    assert told.output["would_grant"] == []
-    assert "apply_daemonset" not in told.called
 
 
 def test_what_cannot_be_wound_up_is_left_to_the_janitor_and_said() -> None:
