@@ -8,7 +8,7 @@ import json
 import sys
 from pathlib import Path
 
-from local.cluster.nodes.images import EVERYTHING, load_images
+from local.cluster.nodes.images import EVERYTHING, ImageFile
 from local.cluster.nodes.sandbox import SandboxError, check_sandbox
 from local.cluster.serving import ClusterOptions, serve
 
@@ -38,7 +38,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--nodes", type=int, default=3, help="nodes of a new cluster")
     parser.add_argument("--simulated-nodes", type=int, default=0, help="nodes without processes")
     parser.add_argument("--kubeconfig", type=Path, help="where to write it; default ROOT/kubeconfig")
-    parser.add_argument("--images", type=Path, help="JSON list of image patterns that exist; default all")
+    parser.add_argument(
+        "--images", type=Path, help="JSON list of image patterns that exist, read at every pull; default all"
+    )
     parser.add_argument(
         "--pod-env", type=Path, help="JSON of variables for every container; {node} is replaced"
     )
@@ -61,7 +63,7 @@ def _parse(arguments: list[str]) -> ClusterOptions:
         nodes=found.nodes,
         simulated_nodes=found.simulated_nodes,
         kubeconfig=found.kubeconfig or root / "kubeconfig",
-        images=load_images(found.images) if found.images else EVERYTHING,
+        images=ImageFile(found.images) if found.images else EVERYTHING,
         injected=json.loads(found.pod_env.read_text()) if found.pod_env else {},
         backoff_seconds=found.backoff_seconds,
         control=found.control,

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from starlette.applications import Starlette
 
-    from local.cluster.nodes.images import ImageCatalogue
+    from local.cluster.nodes.images import ImageCatalogue, ImageFile
 
 HOST = "127.0.0.1"
 
@@ -56,7 +56,7 @@ class ClusterOptions:
     nodes: int
     simulated_nodes: int
     kubeconfig: Path
-    images: ImageCatalogue
+    images: ImageCatalogue | ImageFile
     injected: Mapping[str, str]
     backoff_seconds: float
     control: bool

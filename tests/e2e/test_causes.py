@@ -62,6 +62,16 @@ def test_an_image_that_cannot_be_pulled_is_named_within_one_look(stack: LaptopSt
     assert ended["output"]["status"] == "cancelled"
 
 
+def test_an_image_that_can_be_pulled_in_the_end_lets_the_run_succeed(stack: LaptopStack) -> None:
+    with stack.fate.no_images():
+        run_id = stack.start(DATABASE)
+        status = stack.await_cause(run_id, "image_pull")
+
+    assert (status["custom_status"]["nodes_active"], status["custom_status"]["nodes_failed"]) == (3, 0)
+    output = stack.finish(run_id)["output"]
+    assert (output["status"], output["nodes_ready"], output["causes"]) == ("succeeded", 3, [])
+
+
 def test_nodes_that_are_warm_stay_ready_where_that_was_asked_for(stack: LaptopStack) -> None:
     bad, *good = stack.up.wiring.node_names
     stack.empty_nodes()

@@ -115,6 +115,17 @@ class Fate:
             self.cluster("PUT", "safeguards", {"policy": None})
 
     @contextmanager
+    def no_images(self) -> Iterator[None]:
+        """No registry has anything for a while."""
+        file = self.places.root / "images.json"
+        known = file.read_text()
+        file.write_text("[]")
+        try:
+            yield
+        finally:
+            file.write_text(known)
+
+    @contextmanager
     def node(self, name: str, *, change: dict[str, Any], back: dict[str, Any]) -> Iterator[None]:
         """Change a node for a while."""
         self.cluster("PATCH", f"nodes/{name}", change)

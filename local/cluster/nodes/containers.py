@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn, Protocol
 from local.cluster.nodes import statuses
 from local.cluster.nodes.backoff import Backoff, duration
 from local.cluster.nodes.environment import ConfigError, environment_of, expand
-from local.cluster.nodes.images import ImageCatalogue, is_pause, pull_failure
+from local.cluster.nodes.images import ImageCatalogue, ImageFile, is_pause, pull_failure
 from local.cluster.nodes.processes import (
     START_ERROR_CODE,
     Exit,
@@ -47,7 +47,7 @@ class NodeSettings:
     root: Path
     logs: LogFolder
     toolbox: Toolbox
-    images: ImageCatalogue
+    images: ImageCatalogue | ImageFile
     injected: Mapping[str, str]
     backoff: Backoff
 
@@ -115,30 +115,26 @@ class Container:
             self._running.kill()
 
     async def _await_image(self) -> None:
-        image, view = self._spec["image"], self._view
-        answer = view.settings.images.ask(image)
-        if answer == "present":
-            message = f'Container image "{image}" already present on machine'
-            view.tell(self._name, "Normal", "Pulled", message)
-        elif self._spec["imagePullPolicy"] == "Never":
-            message = f'Container image "{image}" is not present with pull policy of Never'
-            view.tell(self._name, "Warning", "ErrImageNeverPull", message)
-            self._show_waiting("ErrImageNeverPull", message)
-            await _for_ever()
-        else:
-            await self._fail_to_pull(image, pull_failure(image, answer))
-
-    async def _fail_to_pull(self, image: str, why: str) -> NoReturn:
-        view, backoff, tries = self._view, self._view.settings.backoff, 0
-        while True:
-            view.tell(self._name, "Warning", "Failed", f'Failed to pull image "{image}": {why}')
-            self._show_waiting("ErrImagePull", why)
-            await asyncio.sleep(backoff.first_seconds)
-            told = f'Back-off pulling image "{image}"'
-            view.tell(self._name, "Normal", "BackOff", told)
-            self._show_waiting("ImagePullBackOff", f"{told}: ErrImagePull: {why}")
-            await asyncio.sleep(backoff.growing(tries))
+        image, view, tries = self._spec["image"], self._view, 0
+        while (answer := view.settings.images.ask(image)) != "present":
+            if self._spec["imagePullPolicy"] == "Never":
+                message = f'Container image "{image}" is not present with pull policy of Never'
+                view.tell(self._name, "Warning", "ErrImageNeverPull", message)
+                self._show_waiting("ErrImageNeverPull", message)
+                await _for_ever()
+            await self._fail_to_pull(image, pull_failure(image, answer), tries)
             tries += 1
+        view.tell(self._name, "Normal", "Pulled", f'Container image "{image}" already present on machine')
+
+    async def _fail_to_pull(self, image: str, why: str, tries: int) -> None:
+        view, backoff = self._view, self._view.settings.backoff
+        view.tell(self._name, "Warning", "Failed", f'Failed to pull image "{image}": {why}')
+        self._show_waiting("ErrImagePull", why)
+        await asyncio.sleep(backoff.first_seconds)
+        told = f'Back-off pulling image "{image}"'
+        view.tell(self._name, "Normal", "BackOff", told)
+        self._show_waiting("ImagePullBackOff", f"{told}: ErrImagePull: {why}")
+        await asyncio.sleep(backoff.growing(tries))
 
     async def _attempt(self) -> Exit:
         began = utc_now()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Literal
@@ -34,6 +35,21 @@ class ImageCatalogue:
 
 EVERYTHING = ImageCatalogue(present=("*",))
 """Without a file of images, every image exists."""
+
+
+class ImageFile:
+    """A catalogue in a file that may change at any time: an image is pushed, a role is granted."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._known = load_images(file)
+
+    def ask(self, image: str) -> Answer:
+        """What a registry would say now."""
+        # A file that is half written, or wrong: what was known stands.
+        with suppress(OSError, ValueError):
+            self._known = load_images(self._file)
+        return self._known.ask(image)
 
 
 def load_images(file: Path) -> ImageCatalogue:
