@@ -178,14 +178,17 @@ def _list(api: Api, request: ApiRequest, selection: Selection, table_include: st
     else:
         found = [item for item in api.store.list(request.kind, request.namespace) if selection.holds(item)]
         page = api.pages.first(found, api.store.version, limit)
+    metadata = page.metadata
+    if not selection.takes_all:
+        metadata.pop("remainingItemCount", None)  # a real server would have to read on to know
     if table_include is not None:
-        return tables.table(request.kind, page.items, page.metadata, table_include)
+        return tables.table(request.kind, page.items, metadata, table_include)
     bare = [
         {key: value for key, value in item.items() if key not in {"kind", "apiVersion"}}
         for item in page.items
     ]
     identity = {"kind": f"{request.kind.kind}List", "apiVersion": request.kind.api_version}
-    return {**identity, "metadata": page.metadata, "items": bare}
+    return {**identity, "metadata": metadata, "items": bare}
 
 
 def _patch(api: Api, request: ApiRequest, content_type: str, body: Any) -> _Written:

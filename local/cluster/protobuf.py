@@ -41,6 +41,8 @@ def _message(fields: dict[int, tuple[str, Callable[[Any], Any]]]) -> Callable[[A
             if number in fields:
                 name, reader = fields[number]
                 read_value = reader(value)
+                if read_value == "":
+                    continue  # as absent: kubectl writes every text that it has not
                 # An entry of a map comes alone, again and again.
                 found[name] = {**found.get(name, {}), **read_value} if reader in _MAPS else read_value
         return found

@@ -82,6 +82,11 @@ class Selection:
     labels: tuple[Requirement, ...] = ()
     fields: tuple[FieldRequirement, ...] = ()
 
+    @property
+    def takes_all(self) -> bool:
+        """Whether it leaves nothing out."""
+        return not self.labels and not self.fields
+
     def holds(self, item: Json) -> bool:
         """Whether the object is asked for."""
         known = labels_of(item)

@@ -176,7 +176,7 @@ def _identified(place: Place, item: Json) -> Json:
     if not metadata.get("name"):
         raise bad_request("name or generateName is required")
     if place.kind.namespaced:
-        if metadata.get("namespace", place.namespace) != place.namespace:
+        if (metadata.get("namespace") or place.namespace) != place.namespace:
             raise bad_request(
                 "the namespace of the provided object does not match the namespace sent on the request"
             )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from testkit.workloads import daemon_set, pod_spec, shell
+from testkit.workloads import Clients, daemon_set, pod_spec, raw, shell
 
 if TYPE_CHECKING:
     from testkit.cluster import Cluster
@@ -150,3 +150,34 @@ def test_what_is_not_served_says_so(kubectl: Kubectl, arguments: list[str], told
 
 def a_pod(name: str) -> Json:
     return {"metadata": {"name": name}, "spec": pod_spec([])}
+
+
+def test_what_is_created_without_a_namespace_lies_in_the_default_one(cluster: Cluster) -> None:
+    kubectl = Kubectl(cluster, "")
+    kubectl("create", "configmap", "anywhere", "--from-literal=a=b")
+    found = json.loads(kubectl("get", "configmap", "anywhere", "--output", "json"))
+    kubectl("delete", "configmap", "anywhere")
+
+    assert found["metadata"]["namespace"] == "default"
+    assert "generateName" not in found["metadata"]
+
+
+@pytest.mark.parametrize("namespace_told", ["", None])
+def test_an_object_may_leave_its_namespace_to_the_path(
+    k8s: Clients, namespace: str, namespace_told: str | None
+) -> None:
+    body = {"metadata": {"name": "placed", "namespace": namespace_told}}
+
+    made = raw(k8s.core.create_namespaced_config_map, namespace, body)
+
+    assert made["metadata"]["namespace"] == namespace
+
+
+def test_a_selected_list_does_not_count_what_remains(k8s: Clients, namespace: str) -> None:
+    for name in ("a", "b"):
+        k8s.core.create_namespaced_config_map(namespace, {"metadata": {"name": name, "labels": {"x": "y"}}})
+
+    page = raw(k8s.core.list_namespaced_config_map, namespace, limit=1, label_selector="x=y")
+
+    assert page["metadata"]["continue"]
+    assert "remainingItemCount" not in page["metadata"]
