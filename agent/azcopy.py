@@ -14,6 +14,7 @@ from contextlib import closing, nullcontext
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from .blobs import Account, BlobReader, refusal
 from .crew import cores
@@ -34,7 +35,6 @@ OLDEST = (10, 10)  # Before that, a file had its name, and its full size, as soo
 # Left alone it takes 0.5 GB per core; ten nodes of unlimited connections have saturated accounts and disks.
 BOUNDS = {"AZCOPY_BUFFER_GB": "0.25", "AZCOPY_CONCURRENCY_VALUE": "64", "GOMEMLIMIT": "400MiB"}
 SETTINGS = {**BOUNDS, "AZCOPY_DOWNLOAD_TO_TEMP_PATH": "true"}
-WATCH_SECONDS = 0.2
 NO_ROOM = "no space left on device"
 
 
@@ -81,7 +81,7 @@ class Azcopy:
             while process.poll() is None:
                 self._note_arrived(wanted)
                 report(int((re.findall(r"TotalBytesTransferred\W+(\d+)", self._said()) or [0])[-1]))
-                time.sleep(WATCH_SECONDS)
+                time.sleep(0.2)  # often enough for a person who watches
         if process.returncode:
             raise failure(process.returncode, self._said())
         self._note_arrived(wanted)
@@ -96,7 +96,7 @@ class Azcopy:
             if file.blob.rpartition("/")[2] != file.name or set("*?;") & set(file.name):
                 raise BadManifest(f"azcopy cannot fetch {file.blob!r} as {file.name!r}", "use engine ranged")
         endpoint, names = self._account.endpoint, ";".join(file.name for file in wanted)
-        source = f"{endpoint.origin}{endpoint.path}/{self._account.container}/{folder}/*"
+        source = f"{endpoint.origin}{endpoint.path}/{self._account.container}/{quote(folder)}/*"
         return [
             *("cp", source, f"{self._places.staging}/", "--include-pattern", names),
             *("--from-to", "BlobLocal", "--skip-version-check", "--output-type", "json"),

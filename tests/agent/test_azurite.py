@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
+import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from testkit.azurite import Azurite, azurite, token
 from testkit.blob_server import CONTAINER
-from testkit.warm_node import kill, wait_until
+from testkit.warm_node import Outcome, kill, wait_until
 
 from agent.surveying import stat_of
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.stack
 AZCOPY = Path(__file__).parents[2] / "local/npm/node_modules/@azure-tools/azcopy-linux/dist/bin"
 VOLUME_BYTES = 20_000_000
+DISK_BYTES = 70_000_000
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +165,38 @@ def test_a_certificate_of_nobody_known_ends_the_look_at_once(
 
     assert (outcome.exit_code, outcome.error["kind"]) == (24, "network")
     assert "SSL_CERT_FILE" in outcome.error["remedy"]
+
+
+@pytest.fixture
+def small_disk(node_of_account: WarmNode) -> Iterator[Path]:
+    """A file system that the database fits on, as long as nobody else writes to it."""
+    blast = node_of_account.blast
+    blast.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", blast], check=True)
+    yield blast
+    subprocess.run(["umount", "--lazy", blast], check=True)
+
+
+def test_a_disk_that_fills_up_under_azcopy_is_named_and_given_back(
+    node_of_account: WarmNode, manifest: dict[str, Any], small_disk: Path
+) -> None:
+    staging = node_of_account.private("nt") / "staging"
+    process = node_of_account.start(manifest, WARMUP_ENGINE="azcopy", WARMUP_MAX_MBPS="12")
+    wait_until(lambda: staging.is_dir() and any(staging.iterdir()))
+
+    fill(small_disk / "greedy")
+    output, _ = process.communicate()
+
+    outcome = Outcome(exit_code=process.returncode, output=output)
+    assert (outcome.exit_code, outcome.error["kind"]) == (11, "disk_full")
+    assert not list(staging.iterdir())
+
+
+def fill(file: Path) -> None:
+    """Take all the room there is."""
+    with suppress(OSError), file.open("wb", buffering=0) as stream:
+        while stream.write(b"\1" * 65536):
+            pass
 
 
 def test_azcopy_that_is_not_there_is_said(node_of_account: WarmNode, manifest: dict[str, Any]) -> None:

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
 import pytest
 from testkit.blob_server import TOKEN, BlobServer, Fault, always, at_first, blob_server, sometimes
 from testkit.sample_database import contents, put_database
-from testkit.warm_node import WarmNode, wait_until
+from testkit.warm_node import WarmNode, kill, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 VOLUME = "core_nt/core_nt.00.nsq"
+# The head of a TLS record of 16 KiB.
+FIRST_OF_A_HANDSHAKE = b"\x16\x03\x03\x40\x00"
+DRIP_SECONDS = 0.5
 
 
 @pytest.mark.parametrize(
@@ -71,6 +82,43 @@ def test_a_head_or_a_token_that_drips_is_said_and_asked_for_again(
     server.token_drips = False
     process.communicate()
     assert process.returncode == 0
+
+
+def test_a_handshake_that_drips_is_given_up_and_said(
+    node: WarmNode, server: BlobServer, dripping: int
+) -> None:
+    endpoint = f"https://127.0.0.1:{dripping}/"
+    process = node.start(server.manifest("core_nt"), WARMUP_BLOB_ENDPOINT=endpoint)
+
+    wait_until(lambda: "handshake operation timed out" in node.termination_log.read_text())
+
+    kill(process)
+
+
+@pytest.fixture
+def dripping() -> Iterator[int]:
+    """The port of somebody who begins each handshake, and goes on with a byte whenever one loses patience."""
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=drip_to_all, args=(listening, over))
+        thread.start()
+        yield listening.getsockname()[1]
+        over.set()
+        thread.join()
+
+
+def drip_to_all(listening: socket.socket, over: threading.Event) -> None:
+    listening.settimeout(DRIP_SECONDS)
+    callers: list[socket.socket] = []
+    while not over.is_set():
+        with suppress(TimeoutError):
+            callers.append(listening.accept()[0])
+            callers[-1].sendall(FIRST_OF_A_HANDSHAKE)
+        for caller in callers:
+            with suppress(OSError):
+                caller.sendall(b"\2")
+    for caller in callers:
+        caller.close()
 
 
 def test_retry_after_is_obeyed(node: WarmNode, server: BlobServer) -> None:

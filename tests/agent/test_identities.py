@@ -172,3 +172,15 @@ def test_an_identity_header_that_breaks_the_request_is_never_quoted(
 
     assert (outcome.exit_code, outcome.error["kind"]) == (12, "identity_unavailable")
     assert "SECRET" not in outcome.output + node.termination_log.read_text()
+
+
+@pytest.mark.parametrize(("padding", "exit_code"), [(60_000, 0), (70_000, 12)])
+def test_no_more_is_read_of_an_answer_than_a_token_can_take(
+    node: WarmNode, server: BlobServer, padding: int, exit_code: int
+) -> None:
+    server.token_padding = padding
+
+    outcome = node.look(server.manifest("core_nt"))
+
+    assert outcome.exit_code == exit_code
+    assert TOKEN not in outcome.output

@@ -103,6 +103,8 @@ class BlobServer:
     """By the path that was asked."""
     token_seconds: int = 3600
     token_drips: bool = False
+    token_padding: int = 0
+    """Bytes of nothing around what a token comes in."""
     accepted_token: str = TOKEN
     unlucky_tokens: list[int] = field(default_factory=list)
     """What the next requests for a token are answered with, instead of one."""
@@ -295,7 +297,7 @@ class _Handler(BaseHTTPRequestHandler):
         # Entra tells how long a token lives, App Service when it ends, by its own clock.
         ends = {"expires_on": str(int(time.time()) + server.token_seconds)}
         lives = {"expires_in": server.token_seconds} if "oauth2" in self.path else ends
-        body = json.dumps({"access_token": server.accepted_token, **lives})
+        body = " " * server.token_padding + json.dumps({"access_token": server.accepted_token, **lives})
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
