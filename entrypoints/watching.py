@@ -77,16 +77,18 @@ def watching_doors(ports: WatchingPorts) -> df.Blueprint:
 
 async def read_warmup_status(req: func.HttpRequest, hub: TaskHub, ports: WatchingPorts) -> Answer:
     """Tell how a run stands."""
-    return Answer(body=presenting.status_of(await _state(req, hub, ports)))
+    state, stale = await _state(req, hub, ports)
+    return Answer(body=presenting.status_of(state) | stale)
 
 
 async def read_task(req: func.HttpRequest, hub: TaskHub, ports: WatchingPorts) -> Answer:
     """Tell how a run stands by Durable's polling protocol: 202 while it runs, 200 when it is over."""
-    state = await _state(req, hub, ports)
+    state, stale = await _state(req, hub, ports)
+    body = presenting.task_of(state) | stale
     if not state.live:
-        return Answer(body=presenting.task_of(state))
+        return Answer(body=body)
     headers = {"Location": presenting.task_path(state.run_id), **RETRY_AFTER}
-    return Answer(status=202, body=presenting.task_of(state), headers=headers)
+    return Answer(status=202, body=body, headers=headers)
 
 
 async def list_active_warmups(req: func.HttpRequest, hub: TaskHub, ports: WatchingPorts) -> Answer:
@@ -124,19 +126,23 @@ async def list_warmup_nodes(req: func.HttpRequest, hub: TaskHub, ports: Watching
     )
 
 
-async def _state(req: func.HttpRequest, hub: TaskHub, ports: WatchingPorts) -> RunState:
+async def _state(
+    req: func.HttpRequest, hub: TaskHub, ports: WatchingPorts
+) -> tuple[RunState, presenting.Json]:
+    """How a run stands, and what is to be said beside it: that a silent hub may know better by now."""
     await ports.gate.reader(req)
     run_id = parse_run_id(req.route_params.get("id"))
     try:
         state = await ports.finding.ask(run_id, lambda: _found(run_id, hub))
-    except PassingError:
+    except PassingError as silent:
         state = ports.last_known.of(run_id)
         if state is None:
             raise
+        return state, {"degraded": True, "degraded_reason": f"last known, since {silent}"}
     if state is None:
         raise _unknown(run_id)
     ports.last_known.keep(state)
-    return state
+    return state, {}
 
 
 async def _found(run_id: str, hub: TaskHub) -> RunState | None:

@@ -103,14 +103,17 @@ async def asked(door: Door, hub: TaskHub, opened: WatchingPorts) -> tuple[int, d
 
 
 @pytest.mark.parametrize("mood", ["broken", "silent", "500", "400", "odd"])
-def test_a_run_that_was_seen_is_told_as_it_was(tmp_path: Path, mood: str) -> None:
+def test_a_run_that_was_seen_is_told_as_it_was_and_marked(tmp_path: Path, mood: str) -> None:
     async def tell() -> None:
         hub, opened = Hub(), ports(tmp_path)
         async with served(hub) as client:
             before = await asked(read_warmup_status, client, opened)
             hub.mood = mood
-            assert await asked(read_warmup_status, client, opened) == before
+            status, after, _ = await asked(read_warmup_status, client, opened)
             assert before[:2] == (200, before[1] | {"runtime_status": "Running", "instance_id": RUN})
+            reason = after.pop("degraded_reason")
+            assert (status, after) == (200, before[1] | {"degraded": True})
+            assert reason.startswith("last known, since ")
 
     asyncio.run(tell())
 
