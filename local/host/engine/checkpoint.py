@@ -30,6 +30,8 @@ from local.host.protocol.history import Identity, ParentLink
 
 # What a kill may undo: short beside any activity, long enough to batch a burst of episodes.
 _WRITE_PAUSE_SECONDS = 0.05
+# After a long write a longer pause: a burst is not to spend its time on being written down again and again.
+_PAUSE_PER_WRITE = 4
 # Between two complaints about a full disk.
 _RETRY_PAUSE_SECONDS = 5
 
@@ -185,12 +187,14 @@ class Saver:
     def _run(self) -> None:
         while True:
             self._hub.changed.wait()
+            began = time.monotonic()
             try:
                 self.flush()
+                pause = max(_WRITE_PAUSE_SECONDS, _PAUSE_PER_WRITE * (time.monotonic() - began))
             except sqlite3.Error as error:
                 _logger.warning("the checkpoint cannot be written, runs go on in memory: %s", error)
-                time.sleep(_RETRY_PAUSE_SECONDS)
-            time.sleep(_WRITE_PAUSE_SECONDS)
+                pause = _RETRY_PAUSE_SECONDS
+            time.sleep(pause)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
