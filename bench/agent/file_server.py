@@ -1,7 +1,8 @@
 """A source that is never the bound: files by sendfile, from two processes, and what readers of blobs ask.
 
 It lists its folder like Azure, so that azcopy can read it, gives a token to whoever asks, tells at `/served`
-how many bytes of files have left it, and lets a share of its answers go wrong where it is told to.
+how many bytes of files have left it, and lets a share of its answers go wrong where it is told to. It is a
+bound after all where it is told the rate of a wire.
 """
 
 from __future__ import annotations
@@ -22,9 +23,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from agent.crew import die_with
+from agent.pacing import pace_for
 
 if TYPE_CHECKING:
     from multiprocessing.sharedctypes import Synchronized
+
+    from agent.pacing import Pace
 
 CHUNK_BYTES = 1024 * 1024
 # Bytes in a buffer count as served: a broken answer must not count megabytes that nobody could have read.
@@ -45,6 +49,7 @@ class Handler(BaseHTTPRequestHandler):
     tls: bool
     faults: float
     served: Synchronized[int]
+    wire: Pace
 
     def setup(self) -> None:
         """A small buffer where answers break."""
@@ -125,6 +130,7 @@ class Handler(BaseHTTPRequestHandler):
                 else:
                     count = os.sendfile(self.connection.fileno(), stream.fileno(), start, count)
                 start += count
+                self.wire.wait_for(count)
                 with self.served.get_lock():
                     self.served.value += count
 
@@ -151,12 +157,15 @@ def main() -> None:
     parser.add_argument("--certificate", type=Path)
     parser.add_argument("--key", type=Path)
     parser.add_argument("--faults", type=float, default=0.0)
+    parser.add_argument("--bytes-per-second", type=float, help="of all answers together")
+    parser.add_argument("--pace", type=Path, help="the file in which both processes keep to that")
     options = parser.parse_args()
     bound = {
         "folder": options.folder,
         "tls": bool(options.certificate),
         "faults": options.faults,
         "served": multiprocessing.get_context("fork").Value("q", 0),
+        "wire": pace_for(options.bytes_per_second, options.pace),
     }
     server = Server(("127.0.0.1", 0), type("Bound", (Handler,), bound))
     if options.certificate:

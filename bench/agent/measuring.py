@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import shutil
 import signal
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 SAMPLE_SECONDS = 0.25
 # The unit of both a file's blocks and a process's output, whatever the disk's own is.
 SECTOR_BYTES = 512
+# More than three nodes of 2 GB leave in the cache.
+TOUCHED_BYTES = 8 * 1024**3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +59,7 @@ def measured(programs: Sequence[Program], server: int | None = None) -> Usage:
         shutil.rmtree(program.folder, ignore_errors=True)
         program.folder.mkdir(parents=True)
     os.sync()
+    _touch_memory()
     served, began = _cpu_seconds_of(server), time.monotonic()
     running = {_start(program): program for program in programs}
     try:
@@ -67,6 +71,15 @@ def measured(programs: Sequence[Program], server: int | None = None) -> Usage:
     return replace(
         taken, seconds=time.monotonic() - began, server_cpu_seconds=_cpu_seconds_of(server) - served
     )
+
+
+def _touch_memory() -> None:
+    """Have memory behind what will be cached.
+
+    A virtual machine may get it from its host at the first touch only, and give it back once it is free:
+    whoever comes first would pay for that, up to ten times what the writing itself takes.
+    """
+    mmap.mmap(-1, TOUCHED_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE).close()
 
 
 def _watched(running: dict[int, Program]) -> Usage:

@@ -79,11 +79,20 @@ def make_database(folder: Path, *, megabytes: int = 0, files: int = 0) -> None:
 
 
 @contextmanager
-def file_source(workdir: Path, folder: Path, *, tls: bool = False, faults: float = 0) -> Iterator[Source]:
-    """The file server, as a process of its own."""
+def file_source(
+    workdir: Path,
+    folder: Path,
+    *,
+    tls: bool = False,
+    faults: float = 0,
+    bytes_per_second: float | None = None,
+) -> Iterator[Source]:
+    """The file server, as a process of its own; with a rate, behind a wire that all its readers share."""
     certificate, key = certificate_for_loopback(workdir)
     secure = ["--certificate", str(certificate), "--key", str(key)] if tls else []
-    command = [sys.executable, "-m", "bench.agent.file_server", str(folder), "--faults", str(faults), *secure]
+    wire = ["--bytes-per-second", str(bytes_per_second), "--pace", str(workdir / "pace")]
+    command = [sys.executable, "-m", "bench.agent.file_server", str(folder), "--faults", str(faults)]
+    command += [*secure, *(wire if bytes_per_second else [])]
     with subprocess.Popen(
         command,
         cwd=REPOSITORY,
@@ -96,7 +105,8 @@ def file_source(workdir: Path, folder: Path, *, tls: bool = False, faults: float
         trust = {"SSL_CERT_FILE": str(certificate)} if tls else {}
         try:
             yield Source(
-                name=f"file server with{'' if tls else 'out'} TLS",
+                name=f"file server with{'' if tls else 'out'} TLS"
+                + (f", behind a wire of {bytes_per_second / 1e6:.0f} MB/s" if bytes_per_second else ""),
                 folder=folder,
                 manifest=_manifest(workdir, [_entry(path) for path in sorted(folder.iterdir())]),
                 endpoint=f"{origin}/account/",
