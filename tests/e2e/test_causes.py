@@ -1,7 +1,9 @@
 """What goes wrong on nodes is named in the run's status, with its remedy, and stays on its node."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -240,12 +242,8 @@ def test_a_blob_that_is_gone_after_the_plan_fails_the_run_with_that_cause(stack:
     last = f"{LARGE_DATABASE}.04.nsq"
     run_id = stack.start_copying(LARGE_DATABASE, max_mbps_per_node=30)
     # Said by the gate: Azurite answers 412 where the real service answers 404.
-    gone = {"area": "blob", "kind": "status", "path": last, "status": 404, "code": "BlobNotFound"}
-    stack.fate.azure("PUT", "faults", {"rules": [gone]})
-    try:
+    with blob_fault(stack, kind="status", path=last, status=404, code="BlobNotFound"):
         output = stack.finish(run_id)["output"]
-    finally:
-        stack.fate.azure("DELETE", "faults")
 
     assert output["status"] == "failed"
     assert (output["causes"][0]["kind"], output["causes"][0]["count"]) == ("not_found", 3)
@@ -265,6 +263,50 @@ def test_an_account_closed_behind_the_runs_back_is_waited_for_quietly(stack: Lap
     assert told(status)["nodes_failed"] == 0
     assert ended["output"]["status"] == "succeeded"
     assert stack.network() == before
+
+
+def test_a_busy_account_is_named_and_outlasted(stack: LaptopStack) -> None:
+    stack.empty_nodes()
+    busy = {"kind": "status", "status": 503, "code": "ServerBusy", "retry_after_seconds": 0}
+    with blob_fault(stack, method="GET", path=f"{DATABASE}.nsq", **busy):
+        run_id = stack.start(DATABASE)
+        status = stack.await_status(
+            run_id, lambda status: causes(status).get("throttled", {}).get("count") == 3
+        )
+
+    cause = causes(status)["throttled"]
+    assert "the account is busy (HTTP 503 ServerBusy)" in cause["message"]
+    assert "ceiling in MB/s per node" in cause["remedy"]
+    assert told(status)["nodes_failed"] == 0
+    assert stack.finish(run_id)["output"]["status"] == "succeeded"
+
+
+def test_an_account_that_breaks_every_connection_is_named_and_waited_for(stack: LaptopStack) -> None:
+    stack.empty_nodes()
+    with blob_fault(stack, method="HEAD", path=f"{DATABASE}/", kind="reset"):
+        run_id = stack.start(DATABASE)
+        status = stack.await_status(
+            run_id, lambda status: causes(status).get("network", {}).get("count") == 3
+        )
+
+    assert "private endpoints between the node and the storage account" in causes(status)["network"]["remedy"]
+    assert all_wait_for_access(status)
+    assert told(status)["nodes_failed"] == 0
+    assert stack.finish(run_id)["output"]["status"] == "succeeded"
+
+
+def test_nodes_that_hold_different_bytes_of_one_generation_fail_the_run(stack: LaptopStack) -> None:
+    assert stack.warm(DATABASE)["output"]["status"] == "succeeded"
+    other = stack.up.wiring.node_names[1]
+    remember_other_bytes(stack.places.blast_folder(other))
+
+    output = stack.warm(DATABASE)["output"]
+
+    assert (output["status"], output["nodes_ready"]) == ("failed", 3)
+    assert output["error"].startswith("nodes hold different bytes of one database; verify the database")
+    assert stack.network()["public_access"] == "Disabled"
+    mended = stack.warm(DATABASE, verify_only=True)["output"]
+    assert mended["status"] == "succeeded"
 
 
 def test_pods_that_the_api_server_refuses_end_the_run_in_its_own_words(stack: LaptopStack) -> None:
@@ -318,3 +360,23 @@ def blob_replaced(stack: LaptopStack, name: str) -> Iterator[None]:
             yield
         finally:
             blob.upload_blob(kept, overwrite=True, content_settings=settings)
+
+
+@contextmanager
+def blob_fault(stack: LaptopStack, **rule: Any) -> Iterator[None]:
+    """Let requests for blobs go wrong for a while."""
+    stack.fate.azure("PUT", "faults", {"rules": [{"area": "blob", **rule}]})
+    try:
+        yield
+    finally:
+        stack.fate.azure("DELETE", "faults")
+
+
+def remember_other_bytes(folder: Path) -> None:
+    """Let a node believe that one of its files came with other bytes than on the other nodes."""
+    private = folder / ".warmup" / DATABASE
+    for note in (private / "receipts.jsonl", private / "marker.json"):
+        text = note.read_text()
+        digest = re.search(r'"digest": "(\w{64})", "modified"', text)
+        assert digest is not None
+        note.write_text(text.replace(digest[1], digest[1][::-1]))
