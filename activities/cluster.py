@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from activities.claims import hold_on
 from shared.domain import progress
-from shared.domain.causes import shut_out
+from shared.domain.causes import group, shut_out
 from shared.domain.daemonset import PodRules, Rollout
 from shared.domain.events import Change, Event, line_of
 from shared.domain.model import Cluster, ClusterFacts, Missing, StagedDatabase
@@ -139,12 +139,12 @@ def _rolled_out(order: RolloutOrder) -> Event:
 
 def _summed_up(order: LookOrder, look: ClusterLook) -> Observation:
     sizes = {staged.database: staged.bytes for staged in order.databases}
-    states = [state for seen in look.databases for state in seen.states]
+    causes = [each for seen in look.databases for each in progress.causes_of(seen.database.name, seen.states)]
     glances = [progress.glance(seen.database, seen.states, order.now) for seen in look.databases]
     return Observation(
         at=order.now,
         databases=tuple(_progress(seen, sizes[seen.database]) for seen in look.databases),
-        causes=tuple(shut_out(cause, order.terms) for cause in progress.causes_of(states)),
+        causes=tuple(shut_out(cause, order.terms) for cause in group(causes)),
         logs=look.logs,
         glances=tuple(glance for row in glances for glance in row)[: progress.MAX_GLANCES],
     )

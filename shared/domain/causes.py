@@ -163,10 +163,14 @@ def _letting_nodes_in(terms: AccessTerms) -> str:
 
 
 def group(causes: Iterable[Cause]) -> tuple[Cause, ...]:
-    """One cause per kind, the most frequent first, with a count and one example."""
+    """One cause per kind with a count and one example: differing bytes first, then the most frequent."""
     grouped: dict[Kind, Cause] = {}
     for cause in causes:
         known = grouped.get(cause.kind)
         grouped[cause.kind] = cause if known is None else replace(known, count=known.count + cause.count)
-    ordered = sorted(grouped.values(), key=lambda cause: (-cause.count, cause.kind))
+    ordered = sorted(grouped.values(), key=_rank)
     return tuple(ordered[:MAX_CAUSES])
+
+
+def _rank(cause: Cause) -> tuple[bool, int, Kind]:
+    return (cause.kind is not Kind.DIGESTS_DIFFER, -cause.count, cause.kind)

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from shared.domain.causes import REMEDIES, Kind
 from shared.domain.model import Missing, Mode, OnFailure, WarmupRequest
 from shared.domain.progress import Blind, DatabaseProgress, Observation
 from shared.domain.refusals import Reason, Refusal
@@ -99,7 +98,7 @@ def _judge_settled(watch: Watch, seen: Observation) -> Ending:
             "no node is left to warm: every targeted node is gone; scale the pool up and start again"
         )
     if any(len(progress.digests) > 1 for progress in seen.databases):
-        return failed(f"nodes hold different bytes of one database; {REMEDIES[Kind.DIGESTS_DIFFER]}")
+        return failed(_first_cause(seen))
     if not seen.total(lambda p: p.nodes_failed):
         return Ending(outcome=Outcome.SUCCEEDED)
     return _some_failed(watch, seen)

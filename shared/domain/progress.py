@@ -3,11 +3,11 @@
 This is all that a run keeps of a look, whatever the number of nodes.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from shared.domain.causes import Cause, group
+from shared.domain.causes import Cause, Kind, cause_of, group
 from shared.domain.model import Database
 from shared.domain.observing import MissingPods, NodeStanding, NodeState
 from shared.domain.refusals import Refusal
@@ -137,9 +137,23 @@ def glance(database: Database, states: Iterable[NodeState], now: datetime) -> tu
     return tuple(replace(_glance(database, state), age_seconds=_age(state, now)) for state in shown)
 
 
-def causes_of(states: Iterable[NodeState]) -> tuple[Cause, ...]:
-    """Why nodes are not ready, grouped."""
-    return group(state.cause for state in states if state.cause is not None)
+def causes_of(database: str, states: Sequence[NodeState]) -> tuple[Cause, ...]:
+    """Why this database is not warm, grouped: what keeps nodes from it, and that ready ones do not agree."""
+    told = [state.cause for state in states if state.cause is not None]
+    return group([*told, *_differing(database, states)])
+
+
+def _differing(database: str, states: Iterable[NodeState]) -> list[Cause]:
+    """Of nodes that hold different bytes, those of whose bytes there are fewest."""
+    holders: dict[str, list[str]] = {}
+    for state in states:
+        if _is(state, NodeStanding.READY) and state.report and state.report.digest:
+            holders.setdefault(state.report.digest, []).append(state.node)
+    if len(holders) <= 1:
+        return []
+    fewest = min(holders.values(), key=len)
+    message = f"nodes hold different bytes of {database}, the rarest"
+    return [cause_of(Kind.DIGESTS_DIFFER, message, node) for node in fewest]
 
 
 def _not_behind(now: DatabaseProgress, before: DatabaseProgress | None) -> DatabaseProgress:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from shared.domain import looking, naming
-from shared.domain.causes import Cause
+from shared.domain.causes import Cause, Kind
 from shared.domain.foreign import Json, mapping, number, objects, text
 from shared.domain.model import Database, Missing, Mode, StagedDatabase
 from shared.domain.observing import Look, NodeStanding, NodeState, left_out, missing_pods, read_pod
@@ -248,13 +248,15 @@ def _states(daemon_set: Json, sight: Sighting, now: datetime) -> tuple[NodeState
 
 def _with_states(row: DatabaseWarmth, states: tuple[NodeState, ...], *, settled: bool) -> DatabaseWarmth:
     counts = {kind: sum(state.standing is kind for state in states) for kind in NodeStanding}
+    causes = causes_of(row.name, states)
+    differ = any(cause.kind is Kind.DIGESTS_DIFFER for cause in causes)
     return replace(
         row,
-        standing=_standing(counts, settled=settled),
+        standing=Standing.FAILED if differ else _standing(counts, settled=settled),
         nodes_ready=counts[NodeStanding.READY],
         nodes_failed=counts[NodeStanding.FAILED],
         nodes_active=counts[NodeStanding.ACTIVE],
-        causes=causes_of(states),
+        causes=causes,
     )
 
 

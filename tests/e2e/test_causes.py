@@ -303,7 +303,10 @@ def test_nodes_that_hold_different_bytes_of_one_generation_fail_the_run(stack: L
     output = stack.warm(DATABASE)["output"]
 
     assert (output["status"], output["nodes_ready"]) == ("failed", 3)
-    assert output["error"].startswith("nodes hold different bytes of one database; verify the database")
+    assert output["error"].startswith(f"nodes hold different bytes of {DATABASE}, the rarest (on {other}); ")
+    (cause,) = output["causes"]
+    assert (cause["kind"], cause["node"], cause["count"]) == ("digests_differ", other, 1)
+    assert "verify_only" in cause["remedy"]
     assert stack.network()["public_access"] == "Disabled"
     mended = stack.warm(DATABASE, verify_only=True)["output"]
     assert mended["status"] == "succeeded"

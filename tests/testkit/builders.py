@@ -160,7 +160,7 @@ def seen(*states: NodeState, settled: bool = True, cancelled_by: str | None = No
         at=datetime(2026, 5, 1, 12, 5, tzinfo=UTC),
         stopped=cancelled(cancelled_by) if cancelled_by else None,
         databases=(sum_up(DATABASE, states, settled=settled, bytes_per_node=STAGED.bytes),),
-        causes=causes_of(states),
+        causes=causes_of(DATABASE.name, states),
         logs=(),
         glances=glance(DATABASE, states, datetime(2026, 5, 1, 12, 5, tzinfo=UTC)),
     )

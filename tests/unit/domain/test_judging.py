@@ -150,7 +150,7 @@ def test_different_digests_are_no_success_even_where_partial_is_allowed() -> Non
     verdict = judge(watch(allow_partial=True), a.seen(a.state("node0"), odd))
 
     assert isinstance(verdict, Ending)
-    assert verdict.error.startswith("nodes hold different bytes of one database")
+    assert verdict.error.startswith("nodes hold different bytes of core_nt")
 
 
 @pytest.mark.parametrize(

@@ -158,9 +158,26 @@ def test_a_node_without_a_report_is_starting() -> None:
 
 
 def test_causes_are_those_of_nodes_that_have_one() -> None:
-    (cause,) = causes_of((a.state("node0"), a.broken("node1"), a.broken("node2")))
+    (cause,) = causes_of("core_nt", (a.state("node0"), a.broken("node1"), a.broken("node2")))
 
     assert (cause.kind, cause.count, cause.node) == (Kind.DISK_FULL, 2, "node1")
+
+
+def test_ready_nodes_that_hold_other_bytes_than_most_are_the_first_cause() -> None:
+    odd = a.state("node2", report=a.report(digest="cd" * 16))
+    states = (a.state("node0"), a.state("node1"), odd, a.broken("node3"), a.broken("node4"))
+
+    differing, short = causes_of("core_nt", states)
+
+    assert (differing.kind, differing.count, differing.node) == (Kind.DIGESTS_DIFFER, 1, "node2")
+    assert differing.sentence.startswith("nodes hold different bytes of core_nt, the rarest (on node2); ")
+    assert (short.kind, short.count) == (Kind.DISK_FULL, 2)
+
+
+def test_nodes_that_are_not_ready_disagree_with_nobody() -> None:
+    busy = a.state("node1", standing=NodeStanding.ACTIVE, report=a.report(digest="cd" * 16))
+
+    assert causes_of("core_nt", (a.state("node0"), busy, a.state("node2", report=None))) == ()
 
 
 def test_an_instance_that_has_not_heard_all_nodes_leaves_the_rate_as_it_was() -> None:

@@ -125,7 +125,7 @@ def crowded(count: int, text: str, databases: tuple[Database, ...] = (a.DATABASE
     glances = tuple(
         one for db in databases for one in glance(db, states, datetime(2026, 5, 1, 12, 5, tzinfo=UTC))
     )
-    remedied = tuple(replace(cause, remedy=text[:300]) for cause in causes_of(states))
+    remedied = tuple(replace(cause, remedy=text[:300]) for cause in causes_of("core_nt", states))
     return Observation(at=NOON, databases=rows, causes=remedied, logs=logs, glances=glances)
 
 

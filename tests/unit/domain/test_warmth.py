@@ -133,6 +133,15 @@ def test_a_failing_daemonset_is_failed_with_its_cause() -> None:
     assert [cause.kind for cause in row.causes] == [Kind.DISK_FULL]
 
 
+def test_ready_nodes_that_hold_different_bytes_are_not_a_warm_database() -> None:
+    pods = [pod(node, digest=digest * 32) for node, digest in (("n1", "ab"), ("n2", "ab"), ("n3", "cd"))]
+
+    row = only(replace(NOTHING, daemon_sets=(daemon_set(3),), pods=tuple(pods)))
+
+    assert (row.standing, counts(row)) == (Standing.FAILED, (3, 0, 0))
+    assert [(cause.kind, cause.node) for cause in row.causes] == [(Kind.DIGESTS_DIFFER, "n3")]
+
+
 def test_a_node_that_has_no_pod_yet_is_loading_however_old_the_daemonset() -> None:
     row = only(replace(NOTHING, daemon_sets=(daemon_set(3),), pods=(pod("n1"), pod("n2"))))
 
