@@ -12,9 +12,9 @@ Source and nodes share this machine's cores. What these allow at best is told be
 received (and decrypted), digested and written, and each of that is measured in the same round: serving and
 receiving as the time of server and curl, writing as that of dd, digesting by itself.
 
-No node in Azure is bound by its cores like that: its disk or its wire is slower. So all is done once more
-behind a wire that is as fast for the cores of this machine as a node's is for its own. A disk like a node's
-is one in WORKDIR: for an E16s_v5's 150 MB/s a loop device, its writing limited by blkio (as root):
+No node in Azure is bound by its cores like that: its disk or its wire is slower. `--wire` puts one between
+that is as fast for the cores of this machine as a node's is for its own. A disk like a node's is one under
+WORKDIR: for an E16s_v5's 150 MB/s a loop device, its writing limited by blkio (as root):
 
     fallocate --length 12G disk.img && losetup --direct-io=on /dev/loop0 disk.img && mkfs.ext4 /dev/loop0
     mount /dev/loop0 WORKDIR
@@ -66,18 +66,18 @@ def main() -> None:
     parser.add_argument("workdir", type=Path)
     parser.add_argument("--megabytes", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--wire", action="store_true", help="behind a wire as fast per core as a node's")
     parser.add_argument("--azurite", action="store_true", help="also from Azurite, which is slow")
     options = parser.parse_args()
     # An orderly exit takes all that was started along, and removes what was written.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     folder, target = options.workdir / "source", options.workdir / "nodes"
-    wire = WIRE_BYTES_PER_SECOND_OF_A_CORE * len(os.sched_getaffinity(0))
+    wire = WIRE_BYTES_PER_SECOND_OF_A_CORE * len(os.sched_getaffinity(0)) if options.wire else None
     make_database(folder, megabytes=options.megabytes)
     try:
         for tls in (False, True):
-            for rate in (None, wire):
-                with file_source(options.workdir, folder, tls=tls, bytes_per_second=rate) as source:
-                    _tell(source, _take_turns(source, target, options.rounds))
+            with file_source(options.workdir, folder, tls=tls, bytes_per_second=wire) as source:
+                _tell(source, _take_turns(source, target, options.rounds))
             with file_source(options.workdir, folder, tls=tls, faults=FAULTS) as source:
                 _tell_faults(source, target)
         with file_source(options.workdir, folder) as source:
