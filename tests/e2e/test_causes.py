@@ -1,21 +1,17 @@
 """What goes wrong on nodes is named in the run's status, with its remedy, and stays on its node."""
 
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from testkit.fate import ACCOUNT
 from testkit.stack import DATABASE, LARGE_DATABASE, LaptopStack, causes
 from testkit.waiting import wait_until
 
 from local import evidence
-from local.staging import CONTAINER
 
 pytestmark = [pytest.mark.stack, pytest.mark.embedded_cluster]
 
+DAEMON_SETS = "/apis/apps/v1/namespaces/default/daemonsets"
 SERVICE_ACCOUNTS = "/api/v1/namespaces/default/serviceaccounts"
 # A look that was under way when the trouble began, and the first that can have seen it.
 LOOKS = 2
@@ -130,29 +126,6 @@ def test_partial_success_counts_only_where_it_was_asked_for_and_is_labelled(stac
     assert "bytes short" in output["error"]
 
 
-def test_a_role_that_the_app_may_not_grant_is_shown_at_once_with_the_command_that_grants_it(
-    stack: LaptopStack,
-) -> None:
-    stack.empty_nodes()
-    with without_reader_role(stack):
-        run_id = stack.start(DATABASE)
-        status = stack.await_status(run_id, all_wait_for_access)
-        ended = stack.cancel(run_id)
-
-    (remedy,) = status["custom_status"]["steps"]["roles"]["remedies"]
-    assert remedy.startswith("az role assignment create --assignee-object-id ")
-    assert '--role "Storage Blob Data Reader" --scope ' + ACCOUNT in remedy
-    assert status["custom_status"]["nodes_active"] == 3  # waited for, not judged yet
-    assert causes(status)["access_denied"]["count"] == 3
-    assert ended["output"]["status"] == "cancelled"
-
-
-def all_wait_for_access(status: dict[str, Any]) -> bool:
-    """Whether every node says that it waits for a role."""
-    nodes = (status["custom_status"] or {}).get("nodes", [])
-    return bool(nodes) and all(node["phase"] == "waiting_for_access" for node in nodes)
-
-
 def test_a_node_that_falls_silent_is_named_and_waited_for(stack: LaptopStack) -> None:
     node = stack.up.wiring.node_names[2]
     run_id = stack.start_copying(LARGE_DATABASE, max_mbps_per_node=30)
@@ -176,6 +149,30 @@ def test_a_killed_download_is_named_with_its_last_words(stack: LaptopStack) -> N
     assert "137" in cause["message"]
     (log,) = [each for each in status["custom_status"]["logs"] if each["node"] == node]
     assert log["lines"]
+
+
+def test_a_container_that_lacks_a_secret_is_named(stack: LaptopStack) -> None:
+    run_id = stack.start_copying(LARGE_DATABASE)
+    lacking = {"name": "PROXY", "valueFrom": {"secretKeyRef": {"name": "nowhere", "key": "proxy"}}}
+    change_pods(stack, LARGE_DATABASE, lambda spec: spec["initContainers"][0]["env"].append(lacking))
+    status = stack.await_cause(run_id, "container_config")
+    stack.cancel(run_id)
+
+    cause = causes(status)["container_config"]
+    assert cause["message"] == 'CreateContainerConfigError: secret "nowhere" not found'
+    assert "ConfigMap or secret" in cause["remedy"]
+    assert told(status)["nodes_failed"] == 0
+
+
+def test_a_volume_that_cannot_be_mounted_is_named(stack: LaptopStack) -> None:
+    run_id = stack.start_copying(LARGE_DATABASE)
+    missing = {"name": "extra", "configMap": {"name": "nowhere"}}
+    change_pods(stack, LARGE_DATABASE, lambda spec: spec["volumes"].append(missing))
+    status = stack.await_cause(run_id, "volume")
+    stack.cancel(run_id)
+
+    assert 'configmap "nowhere" not found' in causes(status)["volume"]["message"]
+    assert told(status)["nodes_failed"] == 0
 
 
 def test_an_evicted_pod_is_replaced_and_fetches_only_what_is_missing(stack: LaptopStack) -> None:
@@ -226,92 +223,6 @@ def test_a_download_killed_for_want_of_memory_is_named(stack: LaptopStack) -> No
     assert causes(status)["out_of_memory"]["remedy"] == "raise WARMUP_MEMORY_LIMIT"
 
 
-def test_a_blob_that_is_replaced_after_the_plan_fails_the_run_with_that_cause(stack: LaptopStack) -> None:
-    last = f"{LARGE_DATABASE}.04.nsq"
-    run_id = stack.start_copying(LARGE_DATABASE, max_mbps_per_node=30)
-    with blob_replaced(stack, f"{LARGE_DATABASE}/{last}"):
-        output = stack.finish(run_id)["output"]
-
-    assert output["status"] == "failed"
-    assert (output["causes"][0]["kind"], output["causes"][0]["count"]) == ("changed", 3)
-    assert last in output["error"]
-    assert output["causes"][0]["remedy"] in output["error"]
-
-
-def test_a_blob_that_is_gone_after_the_plan_fails_the_run_with_that_cause(stack: LaptopStack) -> None:
-    last = f"{LARGE_DATABASE}.04.nsq"
-    run_id = stack.start_copying(LARGE_DATABASE, max_mbps_per_node=30)
-    # Said by the gate: Azurite answers 412 where the real service answers 404.
-    with blob_fault(stack, kind="status", path=last, status=404, code="BlobNotFound"):
-        output = stack.finish(run_id)["output"]
-
-    assert output["status"] == "failed"
-    assert (output["causes"][0]["kind"], output["causes"][0]["count"]) == ("not_found", 3)
-    assert last in output["error"]
-
-
-def test_an_account_closed_behind_the_runs_back_is_waited_for_quietly(stack: LaptopStack) -> None:
-    before = stack.network()
-    run_id = stack.start_copying(LARGE_DATABASE, max_mbps_per_node=30)
-    stack.fate.set_network(publicNetworkAccess="Disabled")
-    status = stack.await_cause(run_id, "storage_closed")
-    stack.fate.set_network(publicNetworkAccess="Enabled")
-
-    ended = stack.finish(run_id)
-
-    assert causes(status)["storage_closed"]["remedy"]
-    assert told(status)["nodes_failed"] == 0
-    assert ended["output"]["status"] == "succeeded"
-    assert stack.network() == before
-
-
-def test_a_busy_account_is_named_and_outlasted(stack: LaptopStack) -> None:
-    stack.empty_nodes()
-    busy = {"kind": "status", "status": 503, "code": "ServerBusy", "retry_after_seconds": 0}
-    with blob_fault(stack, method="GET", path=f"{DATABASE}.nsq", **busy):
-        run_id = stack.start(DATABASE)
-        status = stack.await_status(
-            run_id, lambda status: causes(status).get("throttled", {}).get("count") == 3
-        )
-
-    cause = causes(status)["throttled"]
-    assert "the account is busy (HTTP 503 ServerBusy)" in cause["message"]
-    assert "ceiling in MB/s per node" in cause["remedy"]
-    assert told(status)["nodes_failed"] == 0
-    assert stack.finish(run_id)["output"]["status"] == "succeeded"
-
-
-def test_an_account_that_breaks_every_connection_is_named_and_waited_for(stack: LaptopStack) -> None:
-    stack.empty_nodes()
-    with blob_fault(stack, method="HEAD", path=f"{DATABASE}/", kind="reset"):
-        run_id = stack.start(DATABASE)
-        status = stack.await_status(
-            run_id, lambda status: causes(status).get("network", {}).get("count") == 3
-        )
-
-    assert "private endpoints between the node and the storage account" in causes(status)["network"]["remedy"]
-    assert all_wait_for_access(status)
-    assert told(status)["nodes_failed"] == 0
-    assert stack.finish(run_id)["output"]["status"] == "succeeded"
-
-
-def test_nodes_that_hold_different_bytes_of_one_generation_fail_the_run(stack: LaptopStack) -> None:
-    assert stack.warm(DATABASE)["output"]["status"] == "succeeded"
-    other = stack.up.wiring.node_names[1]
-    remember_other_bytes(stack.places.blast_folder(other))
-
-    output = stack.warm(DATABASE)["output"]
-
-    assert (output["status"], output["nodes_ready"]) == ("failed", 3)
-    assert output["error"].startswith(f"nodes hold different bytes of {DATABASE}, the rarest (on {other}); ")
-    (cause,) = output["causes"]
-    assert (cause["kind"], cause["node"], cause["count"]) == ("digests_differ", other, 1)
-    assert "verify_only" in cause["remedy"]
-    assert stack.network()["public_access"] == "Disabled"
-    mended = stack.warm(DATABASE, verify_only=True)["output"]
-    assert mended["status"] == "succeeded"
-
-
 def test_pods_that_the_api_server_refuses_end_the_run_in_its_own_words(stack: LaptopStack) -> None:
     account = stack.fate.kubernetes("GET", f"{SERVICE_ACCOUNTS}/default")
     stack.fate.kubernetes("DELETE", f"{SERVICE_ACCOUNTS}/default")
@@ -334,52 +245,14 @@ def test_pods_that_a_namespace_does_not_allow_end_the_run_and_leave_nothing(stac
     assert output["causes"][0]["kind"] == "pod_refused"
     assert 'violates PodSecurity "baseline:latest": hostPath volumes (volume "workspace")' in output["error"]
     assert stack.network()["public_access"] == "Disabled"
-    daemon_sets = stack.fate.kubernetes("GET", "/apis/apps/v1/namespaces/default/daemonsets")["items"]
+    daemon_sets = stack.fate.kubernetes("GET", DAEMON_SETS)["items"]
     assert DATABASE not in {item["metadata"]["labels"]["db"] for item in daemon_sets}
 
 
-@contextmanager
-def without_reader_role(stack: LaptopStack) -> Iterator[None]:
-    """Take the nodes' roles back, and the app's right to grant them."""
-    for assignment in stack.fate.azure("GET", "state")["assignments"]:
-        if assignment["scope"].startswith(f"{ACCOUNT}/"):
-            path = "/providers/Microsoft.Authorization/roleAssignments/"
-            stack.fate.arm("DELETE", assignment["scope"] + path + assignment["name"], "2022-04-01")
-    stack.fate.azure("PATCH", "behaviour", {"may_grant_roles": False})
-    try:
-        yield
-    finally:
-        stack.fate.azure("PATCH", "behaviour", {"may_grant_roles": True})
-
-
-@contextmanager
-def blob_replaced(stack: LaptopStack, name: str) -> Iterator[None]:
-    """Let a blob be another one for a while."""
-    with stack.up.wiring.staging_server.client() as account:
-        blob = account.get_blob_client(CONTAINER, name)
-        kept, settings = blob.download_blob().readall(), blob.get_blob_properties().content_settings
-        blob.upload_blob(b"another", overwrite=True)
-        try:
-            yield
-        finally:
-            blob.upload_blob(kept, overwrite=True, content_settings=settings)
-
-
-@contextmanager
-def blob_fault(stack: LaptopStack, **rule: Any) -> Iterator[None]:
-    """Let requests for blobs go wrong for a while."""
-    stack.fate.azure("PUT", "faults", {"rules": [{"area": "blob", **rule}]})
-    try:
-        yield
-    finally:
-        stack.fate.azure("DELETE", "faults")
-
-
-def remember_other_bytes(folder: Path) -> None:
-    """Let a node believe that one of its files came with other bytes than on the other nodes."""
-    private = folder / ".warmup" / DATABASE
-    for note in (private / "receipts.jsonl", private / "marker.json"):
-        text = note.read_text()
-        digest = re.search(r'"digest": "(\w{64})", "modified"', text)
-        assert digest is not None
-        note.write_text(text.replace(digest[1], digest[1][::-1]))
+def change_pods(stack: LaptopStack, database: str, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change a run's pods behind its back, as an operator or a webhook might."""
+    items = stack.fate.kubernetes("GET", DAEMON_SETS)["items"]
+    (daemon_set,) = [item for item in items if item["metadata"]["labels"]["db"] == database]
+    del daemon_set["metadata"]["resourceVersion"]  # whatever was written meanwhile
+    change(daemon_set["spec"]["template"]["spec"])
+    stack.fate.kubernetes("PUT", f"{DAEMON_SETS}/{daemon_set['metadata']['name']}", daemon_set)
