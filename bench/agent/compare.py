@@ -16,7 +16,7 @@ No node in Azure is bound by its cores like that: its disk or its wire is slower
 that is as fast for the cores of this machine as a node's is for its own. A disk like a node's is one under
 WORKDIR: for an E16s_v5's 150 MB/s a loop device, its writing limited by blkio (as root):
 
-    fallocate --length 12G disk.img && losetup --direct-io=on /dev/loop0 disk.img && mkfs.ext4 /dev/loop0
+    fallocate --length 16G disk.img && losetup --direct-io=on /dev/loop0 disk.img && mkfs.ext4 /dev/loop0
     mount /dev/loop0 WORKDIR
     echo 7:0 150000000 > /sys/fs/cgroup/blkio/blkio.throttle.write_bps_device
 """
