@@ -11,11 +11,12 @@ from shared.adapters.azure_clients import AzureClients
 from shared.adapters.errors import Fault, RefusedError, calling
 from shared.adapters.found_accounts import FoundAccounts
 from shared.adapters.network_refusals import forbidden, may_not_change, may_not_read
-from shared.adapters.network_restoring import restore_in_part
+from shared.adapters.network_restoring import CLOSED, restore_in_part
 from shared.domain.leases import NetworkState
 from shared.domain.model import AccessMode, AccessTerms, Account
 from shared.domain.refusals import Reason, Refusal
 from shared.domain.runs import AccountQuery
+from shared.ports import PassingError
 from shared.settings import AccessSettings
 
 _ID = re.compile(
@@ -89,6 +90,9 @@ class AzureStorageAccounts:
         """Write back what was found, unless it is so already, or the account is no more.
 
         Rules that ARM does not take any more are left out, and given: the account is closed in any case.
+
+        Raises:
+            PassingError: not all is as it was; one that was closed to all may be so again already.
         """
         try:
             found = self.network(account)
@@ -102,6 +106,11 @@ class AzureStorageAccounts:
     def _write_back(self, account: Account, before: NetworkState, found: NetworkState) -> tuple[str, ...]:
         try:
             self._write(account, before, found)
+        except PassingError:
+            # A subnet may be in change for hours; a switch is turned without any rule being judged.
+            if before.public_network_access == CLOSED != found.public_network_access:
+                self._write(account, replace(found, public_network_access=CLOSED), found)
+            raise
         except RefusedError as refused:
             if refused.refusal.reason is not Reason.STORAGE_BLOCKED:
                 raise

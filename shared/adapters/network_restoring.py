@@ -14,7 +14,7 @@ from shared.domain.leases import NetworkState
 
 # Of a handful of subnets each is tried; of hundreds with several bad ones, some are left out unjudged.
 MOST_TRIES = 16
-_CLOSED = "Disabled"
+CLOSED = "Disabled"
 
 Rule = dict[str, Any]
 Takes = Callable[[NetworkState], bool]  # writes a state; False where ARM refuses its rules
@@ -25,13 +25,13 @@ def restore_in_part(before: NetworkState, found: NetworkState, takes: Takes) -> 
 
     None: it takes nothing at all, and the account may still be open.
     """
-    if before.public_network_access == _CLOSED:
-        takes(replace(found, public_network_access=_CLOSED))  # at once, whatever becomes of the rules
+    if before.public_network_access == CLOSED:
+        takes(replace(found, public_network_access=CLOSED))  # at once, whatever becomes of the rules
     wanted, gone = _subnets(before), _deleted(found)
     kept = _taken(before, [rule for rule in wanted if _id(rule) not in gone], takes)
     nothing_else = not kept and not takes(_with(before, []))
     # Rather closed to all than open to all.
-    if nothing_else and not takes(replace(found, public_network_access=_CLOSED)):
+    if nothing_else and not takes(replace(found, public_network_access=CLOSED)):
         return None
     return tuple(str(rule.get("id")) for rule in wanted if rule not in kept)
 

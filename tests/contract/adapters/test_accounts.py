@@ -234,6 +234,25 @@ def test_a_subnet_that_is_being_changed_is_a_matter_of_patience(
         accounts.open(account, accounts.network(account))
 
 
+def test_a_subnet_that_is_being_changed_does_not_keep_the_account_open(
+    azure: LaptopAzure, accounts: AzureStorageAccounts, account: Account
+) -> None:
+    usual = accounts.network(account)
+    before = behind(account, accounts, SUBNET, switch="Disabled")
+    assert accounts.open(account, before) is None
+    azure.operate("PATCH", "/behaviour", {"updating_subnets": SUBNET})
+
+    with pytest.raises(PassingError, match="SubnetsNotProvisioned"):
+        accounts.restore(account, before)
+    meanwhile = accounts.network(account).public_network_access
+    azure.operate("PATCH", "/behaviour", {"updating_subnets": ""})
+    accounts.restore(account, before)
+    at_last = accounts.network(account)
+    accounts.restore(account, usual)
+
+    assert (meanwhile, at_last) == ("Disabled", before)
+
+
 def test_in_mode_vnet_only_the_nodes_subnet_is_let_in(clients: AzureClients, account: Account) -> None:
     vnet = AccessSettings(mode=AccessMode.VNET, subnet_id=SUBNET, container="blast-db")
     accounts = AzureStorageAccounts(clients, vnet)
