@@ -82,6 +82,14 @@ def observe_nodes(order: LookOrder, *, clusters: Clusters, claims: Claims) -> Ob
     return replace(_summed_up(order, look), stopped=stopped)
 
 
+def stop_verifying(holdings: Holdings, *, clusters: Clusters) -> int:
+    """Let the pods of this run warm nodes that join later; repeating it changes nothing."""
+    return sum(
+        clusters.stop_verifying(holdings.cluster, database, holdings.run_id)
+        for database in holdings.databases
+    )
+
+
 def retire_daemonsets(holdings: Holdings, *, clusters: Clusters) -> int:
     """Delete the DaemonSets that carry this run's id; what is gone already is no error."""
     return sum(

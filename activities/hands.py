@@ -15,6 +15,7 @@ from activities.cluster import (
     observe_nodes,
     read_cluster,
     retire_daemonsets,
+    stop_verifying,
 )
 from activities.endings import record_ending
 from activities.roles import grant_roles
@@ -43,6 +44,7 @@ def hands(world: World, clock: Callable[[], datetime]) -> df.Blueprint:
     )
     bind(blueprint, observe_nodes, clusters=world.clusters, claims=world.claims)
     bind(blueprint, keep_warm_nodes, clusters=world.clusters)
+    bind(blueprint, stop_verifying, clusters=world.clusters)
     bind(blueprint, retire_daemonsets, clusters=world.clusters)
     bind(blueprint, close_access, **account_book)
     bind(blueprint, release_claims, claims=world.claims)

@@ -174,7 +174,9 @@ async def _clear(claim: Claim, hub: TaskHub, ports: JanitorPorts) -> None:
 def _give_up(claim: Claim, ports: JanitorPorts, *, keep_pods: bool) -> None:
     """The claim goes last: while it is there, the next round tries again."""
     cluster, database, run_id = claim.cluster, claim.database, claim.run_id
-    if not keep_pods and ports.clusters.remove(cluster, database, run_id):
+    if keep_pods:
+        ports.clusters.stop_verifying(cluster, database, run_id)
+    elif ports.clusters.remove(cluster, database, run_id):
         _logger.info("took DaemonSet away: run_id=%s database=%s", run_id, database.name)
     ports.claims.drop(cluster, (database,), run_id)
 

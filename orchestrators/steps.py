@@ -14,7 +14,7 @@ import azure.durable_functions as df
 
 from shared.domain import leases
 from shared.domain.deadlines import deadline_after
-from shared.domain.judging import Ending, Outcome, Watch, failed, keeps_warm_nodes, refused
+from shared.domain.judging import Ending, Watch, failed, keeps_warm_nodes, refused
 from shared.domain.model import (
     Account,
     ClusterFacts,
@@ -63,7 +63,6 @@ _RETRY = df.RetryOptions(first_retry_interval_in_milliseconds=5_000, max_number_
 # What winds a run up is tried for longer: an open account outweighs a late report.
 _PERSISTENT_RETRY = df.RetryOptions(first_retry_interval_in_milliseconds=10_000, max_number_of_attempts=12)
 _MAX_FAILURE_TEXT = 400
-_MAX_UNCHANGED = 250  # leaves room in the note for an account that could not be closed
 _RAISED = re.compile(r"^\w+(Error|Exception): ")  # what was raised, before what it says
 
 
@@ -249,29 +248,16 @@ class Steps:
         """Wait on a durable timer; it may fire early, so nothing is concluded from it."""
         yield self._context.create_timer(self.now + pause)
 
-    def stop_verifying(self, ending: Ending) -> Verb[Ending]:
-        """Let pods that verified warm nodes that join later; what it takes is listed while that can be read.
-
-        Tried as often as any call, no longer: the account is open meanwhile. A run that is cancelled here
-        ends so after all, since its pods would verify for ever.
-        """
-        if self.request.mode is not Mode.VERIFY or not ending.is_whole:
-            return ending
-        plan = replace(self._watching.plan, mode=Mode.WARM)
-        try:
-            yield from self.apply(plan)
-        except EndedError as unchanged:
-            if unchanged.ending.outcome is Outcome.CANCELLED:
-                return unchanged.ending
-            why = unchanged.ending.error[:_MAX_UNCHANGED]
-            self.left_over += f"pods still verify, and warm no node that joins later: {why}. "
-        return ending
-
     def rest(self, ending: Ending) -> Verb[Ending]:
         """Leave the pods as they should be: warming nodes that join later, on warm nodes only, or none."""
         if not self.run.journal.began(Step.WARMING_UP):
             return ending
-        if self.request.mode is not Mode.RELEASE and ending.is_whole:
+        if ending.is_whole and self.request.mode is Mode.WARM:
+            return ending
+        if ending.is_whole and self.request.mode is Mode.VERIFY:
+            # Else a node that joins later would verify what it does not hold, and fail again for ever.
+            changed = yield from self._persist("stop_verifying", self._holdings())
+            self._pods_left = changed is None
             return ending
         # Where some nodes failed, their pods would fail again for ever.
         if self.run.watching and keeps_warm_nodes(self.request, ending):

@@ -112,7 +112,6 @@ def wind_up(steps: Steps, ending: Ending) -> Verb[dict[str, object]]:
     """
     steps.end(Step.POLLING)
     steps.end(Step.WARMING_UP)
-    ending = yield from steps.stop_verifying(ending)
     steps.begin(Step.DISABLE_STORAGE)
     yield from steps.close_access()
     ending = yield from steps.rest(ending)

@@ -43,6 +43,9 @@ class Clusters(Protocol):
     def look(self, order: LookOrder) -> ClusterLook:
         """Read every pod of these databases once, with the logs that are worth reading."""
 
+    def stop_verifying(self, cluster: Cluster, database: Database, run_id: str) -> bool:
+        """Let pods that verify warm; on others it changes nothing. False: not this run's, or none there."""
+
     def narrow(self, remains: Remains) -> bool:
         """Leave pods on the nodes that are warm only; repeating it changes nothing. False: not this run's."""
 

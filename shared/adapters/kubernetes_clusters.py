@@ -17,7 +17,7 @@ from shared.adapters.errors import SDK_ERRORS, Fault, RefusedError, UnansweredEr
 from shared.adapters.kubernetes_look import KubernetesLook
 from shared.adapters.kubernetes_session import Ask, Json, KubernetesSessions, may_not_sign_in
 from shared.domain import looking, naming
-from shared.domain.daemonset import Rollout, config_map, daemon_set, is_narrowed, narrowing
+from shared.domain.daemonset import Rollout, config_map, daemon_set, is_narrowed, narrowing, warming
 from shared.domain.foreign import mapping
 from shared.domain.model import Cluster, ClusterFacts, Database, KubeletIdentity, NodeSelection
 from shared.domain.refusals import Reason, Refusal
@@ -75,6 +75,17 @@ class KubernetesClusters:
         """See `kubernetes_look`."""
         return self._look.look(order)
 
+    def stop_verifying(self, cluster: Cluster, database: Database, run_id: str) -> bool:
+        """Patch the mode; each node looks again, and a warm one is Ready again within seconds."""
+
+        def patch(path: str, found: Json) -> bool:
+            return self._patch(cluster, path, warming(), found)
+
+        try:
+            return self._change_own(cluster, database, run_id, patch)
+        except RefusedError as refused:
+            return _went_with_its_cluster(refused)
+
     def narrow(self, remains: Remains) -> bool:
         """Patch its affinity; pods that are Ready stay, the controller takes the others away."""
 
@@ -100,9 +111,7 @@ class KubernetesClusters:
         try:
             removed = self._change_own(cluster, database, run_id, delete)
         except RefusedError as refused:
-            if refused.refusal.reason is not Reason.CLUSTER_NOT_FOUND:
-                raise
-            return False
+            return _went_with_its_cluster(refused)
         self._sweep_orphans(cluster, naming.daemonset_name(database))
         return removed
 
@@ -251,6 +260,13 @@ class KubernetesClusters:
                 raise
             return bool(refused.status == HTTPStatus.NOT_FOUND)
         return True
+
+
+def _went_with_its_cluster(refused: RefusedError) -> bool:
+    """False where the cluster is no more: there is nothing to change; other refusals are raised again."""
+    if refused.refusal.reason is not Reason.CLUSTER_NOT_FOUND:
+        raise refused
+    return False
 
 
 def _exactly(found: Json) -> Json:

@@ -26,6 +26,11 @@ _LARGE_POOL = 12  # nodes beyond which a start is spread: one account feeds abou
 _JITTER_SECONDS = 20
 _ROOT, _NOBODY = 0, 65535  # the latter is the pause image's own
 _NARROWED = "OnDelete"  # the strategy that only a narrowed DaemonSet has
+# Into a patch: whatever the pods did, those that are made from now on warm.
+_WARMS: Object = {
+    "name": naming.INIT_CONTAINER,
+    "env": [{"name": "WARMUP_MODE", "value": Mode.WARM.value}],
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +108,11 @@ def daemon_set(rollout: Rollout, config_map_name: str, agent: Mapping[str, str])
     }
 
 
+def warming() -> Object:
+    """A strategic merge patch: pods that verified warm nodes that join later; others stay as they are."""
+    return {"spec": {"template": {"spec": {"initContainers": [_WARMS]}}}}
+
+
 def narrowing(nodes: Sequence[str], left_out: int) -> Object:
     """A strategic merge patch: pods stay on nodes that are warm, and nowhere else.
 
@@ -113,12 +123,11 @@ def narrowing(nodes: Sequence[str], left_out: int) -> Object:
         {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node]}]}
         for node in sorted(nodes)
     ]
-    warms = {"name": naming.INIT_CONTAINER, "env": [{"name": "WARMUP_MODE", "value": Mode.WARM.value}]}
     return {
         "metadata": {"annotations": {naming.LEFT_OUT_ANNOTATION: str(left_out)}},
         "spec": {
             "updateStrategy": {"type": _NARROWED, "rollingUpdate": None},
-            "template": {"spec": {"affinity": _required(named), "initContainers": [warms]}},
+            "template": {"spec": {"affinity": _required(named), "initContainers": [_WARMS]}},
         },
     }
 

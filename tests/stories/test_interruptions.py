@@ -237,6 +237,23 @@ def test_pods_that_a_run_could_not_take_away_are_taken_away_by_the_janitor(
     check_nothing_is_held(world, plot)
 
 
+def test_pods_that_a_run_left_verifying_are_made_to_warm_by_the_janitor(tmp_path: Path) -> None:
+    world, story = PLOTS["verify"].begin(tmp_path)
+    world.clusters.silent = True
+    story.tell_on()
+    world.send_janitor(rounds=1)
+    (left,) = world.clusters.daemon_sets.values()
+    assert left.mode is Mode.VERIFY
+
+    world.clusters.silent = False
+    world.send_janitor(rounds=1)
+
+    assert story.output["status"] == "succeeded"
+    check_nothing_is_held(world, PLOTS["verify"])
+    (left,) = world.clusters.daemon_sets.values()
+    assert left.mode is Mode.WARM
+
+
 def test_an_account_is_closed_before_a_cluster_that_does_not_answer_is_asked_for_its_pods(
     tmp_path: Path,
 ) -> None:

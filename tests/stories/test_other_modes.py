@@ -1,12 +1,10 @@
 """Dry runs, verifications and releases: the same story, with less to it."""
 
-import pytest
 from testkit import builders as a
 from testkit.telling import tell
-from testkit.world_answers import ALL_BUSY, ALL_READY, REFUSAL, RELEASE, answers, in_turn
+from testkit.world_answers import ALL_BUSY, ALL_READY, RELEASE, answers
 
 from orchestrators.steps import LOOKS_PER_HISTORY
-from shared.domain.claims import cancelled
 from shared.domain.model import Missing, Mode, OnFailure
 from shared.domain.planning import planned_seconds
 
@@ -43,34 +41,20 @@ def test_a_dry_verification_lacks_nothing_since_it_copies_nothing() -> None:
     assert "find_missing" not in told.called
 
 
-def test_a_cancel_while_a_verification_ends_takes_its_pods_away() -> None:
-    told = tell(a.run(mode=Mode.VERIFY), answers(apply_daemonset=in_turn((None, cancelled("user-oid")))))
-
-    assert (told.output["status"], told.error) == ("cancelled", "cancelled by user-oid")
-    assert "retire_daemonsets" in told.called
-
-
 def test_verifying_leaves_pods_that_warm_nodes_which_join_later() -> None:
     told = tell(a.run(mode=Mode.VERIFY), answers())
 
     assert told.output["status"] == "succeeded"
-    assert told.called[-4:] == ["apply_daemonset", "close_access", "release_claims", "record_ending"]
-    assert told.called.count("apply_daemonset") == 2
+    assert told.called[-4:] == ["close_access", "stop_verifying", "release_claims", "record_ending"]
 
 
-@pytest.mark.parametrize(
-    ("answer", "why", "tries"),
-    [(REFUSAL, "database 'x' is not staged; download it", 1), (RuntimeError("no answer"), "no answer", 4)],
-)
-def test_pods_that_go_on_verifying_are_told_after_a_bounded_time(
-    answer: object, why: str, tries: int
-) -> None:
-    told = tell(a.run(mode=Mode.VERIFY), answers(apply_daemonset=in_turn((None, answer))))
-    note = told.output["steps"]["disable_storage"]["note"]
+def test_pods_that_go_on_verifying_are_left_to_the_janitor_and_told() -> None:
+    told = tell(a.run(mode=Mode.VERIFY), answers(stop_verifying=RuntimeError("no answer")))
 
     assert told.output["status"] == "succeeded"
-    assert note == f"pods still verify, and warm no node that joins later: {why}. "
-    assert told.called.count("apply_daemonset") == 1 + tries
+    note = told.output["steps"]["disable_storage"]["note"]
+    assert note == "stop_verifying is left to the janitor: no answer. "
+    assert "release_claims" not in told.called
 
 
 def test_releasing_takes_the_daemonset_away_in_the_end() -> None:

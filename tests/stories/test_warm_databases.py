@@ -240,19 +240,14 @@ def test_a_status_of_a_thousand_failing_nodes_stays_small() -> None:
 
 def test_however_much_is_left_over_the_status_stays_small() -> None:
     many = tuple(Database(name=f"db{n:02}" + "x" * 120, folder="f") for n in range(16))
-    applied = iter([None] * len(many))
-
-    silence = RuntimeError("nobody answers " + "y" * 400)
-
-    def apply(_given: object) -> object:
-        """Once for each of them, then no more."""
-        return next(applied, silence)
-
-    told = tell(a.run(databases=many, mode=Mode.VERIFY), answers(apply_daemonset=apply, close_access=silence))
+    silence = RuntimeError("nobody answers " + "y" * 600)
+    told = tell(
+        a.run(databases=many, mode=Mode.VERIFY), answers(stop_verifying=silence, close_access=silence)
+    )
 
     assert told.output["status"] == "succeeded"
     note = told.output["steps"]["disable_storage"]["note"]
-    assert "warm no node that joins later" in note
+    assert "stop_verifying is left to the janitor" in note
     assert "close_access is left to the janitor" in note
     assert max(len(json.dumps(status)) for status in told.statuses) <= MAX_STATUS_CHARACTERS
 

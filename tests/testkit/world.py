@@ -158,7 +158,7 @@ class Clusters:
 
     clock: Clock
     broken: frozenset[str]
-    silent: bool = False  # no deletion gets through
+    silent: bool = False  # no change gets through once all is rolled out
     warm_after: timedelta = WARM_AFTER
     daemon_sets: dict[str, Rolled] = field(default_factory=dict)
 
@@ -180,6 +180,15 @@ class Clusters:
             DatabaseLook(database=each, settled=True, states=self._states(each, order)) for each in databases
         )
         return ClusterLook(databases=looks, logs=())
+
+    def stop_verifying(self, cluster: Cluster, database: Database, run_id: str) -> bool:
+        if self.silent:
+            raise PassingError(f"{cluster.name} does not answer")
+        there = self.daemon_sets.get(database.name)
+        if there is None or there.run_id != run_id:
+            return False
+        self.daemon_sets[database.name] = replace(there, mode=Mode.WARM)
+        return True
 
     def narrow(self, remains: Remains) -> bool:
         there = self.daemon_sets.get(remains.database.name)

@@ -35,6 +35,7 @@ def answers(*looks: Observation, **changes: Any) -> dict[str, Any]:
         "observe_nodes": in_turn(looks or (ALL_READY,)),
         "keep_warm_nodes": 2,
         "retire_daemonsets": 1,
+        "stop_verifying": 1,
         "close_access": (),
         "release_claims": True,
         "record_ending": True,

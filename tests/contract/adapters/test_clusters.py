@@ -31,6 +31,7 @@ from shared.domain.model import (
     Cluster,
     ClusterFacts,
     KubeletIdentity,
+    Mode,
 )
 from shared.domain.refusals import Reason, Refusal
 from shared.domain.runs import Remains
@@ -259,6 +260,28 @@ def test_only_the_run_that_wrote_it_removes_a_daemonset(play: Play) -> None:
     assert not play.clusters.remove(CLUSTER, play.database, "run-2")
     assert play.clusters.remove(CLUSTER, play.database, "run-1")
     assert not play.clusters.remove(CLUSTER, play.database, "run-1")
+
+
+def mode_of(sessions: KubernetesSessions, play: Play) -> str:
+    (agent,) = daemon_set(sessions, play)["spec"]["template"]["spec"]["initContainers"]
+    return next(str(each["value"]) for each in agent["env"] if each["name"] == "WARMUP_MODE")
+
+
+def test_pods_that_verified_are_made_anew_to_warm(play: Play, sessions: KubernetesSessions) -> None:
+    asked = play.rollout("succeeds")
+    verifying = replace(asked, plan=replace(asked.plan, mode=Mode.VERIFY))
+    assert play.clusters.apply(verifying, play.manifest("succeeds")) is None
+    verified = {state.pod_uid for state in states(play.until(all_ready))}
+
+    assert not play.clusters.stop_verifying(CLUSTER, play.database, "run-2")
+    assert mode_of(sessions, play) == "verify"
+    assert play.clusters.stop_verifying(CLUSTER, play.database, "run-1")
+    play.until(lambda look: all_ready(look) and not verified & {state.pod_uid for state in states(look)})
+
+    assert mode_of(sessions, play) == "warm"
+    generation = daemon_set(sessions, play)["metadata"]["generation"]
+    assert play.clusters.stop_verifying(CLUSTER, play.database, "run-1")  # again, and nothing changes
+    assert daemon_set(sessions, play)["metadata"]["generation"] == generation
 
 
 def test_narrowed_to_warm_nodes_their_pods_stay_and_the_others_go(
