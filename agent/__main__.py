@@ -38,6 +38,7 @@ All values come from the environment; WARMUP_BLOB_ENDPOINT is required, but for 
   WARMUP_BLOB_ENDPOINT  https://ACCOUNT.blob.core.windows.net/
   WARMUP_ENGINE         ranged | azcopy                (ranged)
   WARMUP_MAX_MBPS       ceiling in MB/s                (none)
+  WARMUP_DEADLINE       when who asks gives up         (none, then WARMUP_DEADLINE_SECONDS of copying)
   WARMUP_DEADLINE_SECONDS, WARMUP_ROLE_PATIENCE_SECONDS, WARMUP_START_JITTER_SECONDS
   WARMUP_SAS_FILE, AZURE_CLIENT_ID, IDENTITY_ENDPOINT, IDENTITY_HEADER, SSL_CERT_FILE
 

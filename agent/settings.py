@@ -7,6 +7,7 @@ but for OpenSSL, which honours SSL_CERT_FILE by itself.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast, get_args
 from urllib.parse import urlsplit
@@ -80,7 +81,10 @@ class Settings:
     engine: EngineName
     ceiling_bytes_per_second: float | None
     start_jitter_seconds: float
+    deadline: datetime | None
+    """When the run that asks gives up on its nodes, and this one just before."""
     deadline_seconds: float
+    """What copying may take without such a deadline, or after it: time with access counts."""
     role_patience_seconds: float
     node: str
     termination_log: Path
@@ -111,6 +115,7 @@ def parse_settings(environ: Mapping[str, str]) -> Settings:
         engine=cast("EngineName", engine),
         ceiling_bytes_per_second=ceiling * 1e6 if ceiling else None,
         start_jitter_seconds=_number(environ, "WARMUP_START_JITTER_SECONDS", 0),
+        deadline=_moment(environ, "WARMUP_DEADLINE"),
         deadline_seconds=_number(environ, "WARMUP_DEADLINE_SECONDS", DEFAULT_DEADLINE_SECONDS),
         role_patience_seconds=_number(environ, "WARMUP_ROLE_PATIENCE_SECONDS", DEFAULT_ROLE_PATIENCE_SECONDS),
         node=environ.get("WARMUP_NODE", ""),
@@ -178,6 +183,20 @@ def _one_of(environ: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> 
     if value not in allowed:
         raise BadManifest(f"{name} is {value!r}, not one of {', '.join(allowed)}")
     return value
+
+
+def _moment(environ: Mapping[str, str], name: str) -> datetime | None:
+    """A point in time as RFC 3339 has it, but for its Z, which Python 3.10 cannot read."""
+    text = environ.get(name)
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise BadManifest(f"{name} is {text!r}, not a time such as 2026-01-31T12:00:00+00:00") from error
+    if moment.tzinfo is None:
+        raise BadManifest(f"{name} is {text!r}: its offset from UTC is missing, such as +00:00")
+    return moment
 
 
 def _number(environ: Mapping[str, str], name: str, default: float) -> float:

@@ -128,7 +128,7 @@ def _fetch_and_verify(look: Look, found: Survey) -> None:
 
 
 def _fetch(look: Look, files: Sequence[File]) -> None:
-    """Copy, and wait wherever the account closes on the way; only time with access counts."""
+    """Copy, and wait wherever the account closes on the way."""
     left = look.settings.deadline_seconds
     access = Access(look.account, look.settings.role_patience_seconds, look.reporter.waiting)
     _spread_out(look.settings.start_jitter_seconds)
@@ -137,8 +137,9 @@ def _fetch(look: Look, files: Sequence[File]) -> None:
         access.wait_for(files[0])
         look.reporter.enter("copying")
         began = time.monotonic()
+        allowed = _until_the_runs_deadline(look) or left
         try:
-            look.engine.copy(files, _watching(look, access, began + left))
+            look.engine.copy(files, _watching(look, access, allowed))
         except (StorageClosed, RoleMissing, IdentityBusy) as error:
             log(f"lost access while copying: {error}")
             left -= time.monotonic() - began
@@ -147,12 +148,21 @@ def _fetch(look: Look, files: Sequence[File]) -> None:
             return
 
 
-def _watching(look: Look, access: Access, deadline: float) -> Callable[[Counts], None]:
+def _until_the_runs_deadline(look: Look) -> float | None:
+    """Seconds; None where no run waits any more, as for a node that joined after its end."""
+    deadline = look.settings.deadline
+    ahead = deadline.timestamp() - time.time() if deadline else 0
+    return ahead if ahead > 0 else None
+
+
+def _watching(look: Look, access: Access, allowed: float) -> Callable[[Counts], None]:
+    deadline = time.monotonic() + allowed
+
     def watch(counts: Counts) -> None:
         look.reporter.progress(counts)
         access.fetched(counts.fetched)
         if time.monotonic() > deadline:
-            raise DeadlinePassed(f"copying was not done after {look.settings.deadline_seconds:.0f} s")
+            raise DeadlinePassed(f"copying was not done after {allowed:.0f} s")
 
     return watch
 

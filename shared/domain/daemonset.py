@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from shared.domain import naming
 from shared.domain.foreign import Json, mapping, text
@@ -19,8 +19,8 @@ Object = dict[str, object]
 MOUNT = "/opt/warmup"
 WORKSPACE = "/workspace"
 BLAST_DIRECTORY = f"{WORKSPACE}/blast"  # ElasticBLAST mounts exactly this
-_AGENT_MARGIN_SECONDS = 120  # the agent gives up before the run does, so that it can say why
-_SHORTEST_AGENT_SECONDS = 60
+# The agent gives up before the run does, so that it can say why; of a short run it has most, too.
+_AGENT_MARGIN, _MOST_OF_A_SHORT_RUN = timedelta(minutes=2), 0.8
 _GRACE_SECONDS = 10  # the agent flushes its state within two
 _LARGE_POOL = 12  # nodes beyond which a start is spread: one account feeds about that many at full speed
 _JITTER_SECONDS = 20
@@ -264,7 +264,7 @@ def _environment(rollout: Rollout) -> list[Object]:
         "WARMUP_DIRECTORY": BLAST_DIRECTORY,
         **({} if plan.account is None else {"WARMUP_BLOB_ENDPOINT": plan.account.blob_endpoint}),
         "WARMUP_ENGINE": rollout.rules.engine.value,
-        "WARMUP_DEADLINE_SECONDS": str(_agent_seconds(rollout)),
+        "WARMUP_DEADLINE": _agent_deadline(rollout).isoformat(timespec="seconds"),
         "WARMUP_START_JITTER_SECONDS": str(_JITTER_SECONDS if plan.node_count > _LARGE_POOL else 0),
         "AZURE_CLIENT_ID": plan.kubelet.client_id,
     }
@@ -277,8 +277,7 @@ def _environment(rollout: Rollout) -> list[Object]:
     return [node, *plain]
 
 
-def _agent_seconds(rollout: Rollout) -> int:
-    """Up to the latest that the run may last: until then it is the run that judges, by the measured rate."""
+def _agent_deadline(rollout: Rollout) -> datetime:
+    """Before the latest that the run may last: until then it is the run that judges, by the measured rate."""
     latest = rollout.plan.latest_deadline or rollout.plan.deadline
-    left = int((latest - rollout.now).total_seconds()) - _AGENT_MARGIN_SECONDS
-    return max(_SHORTEST_AGENT_SECONDS, left)
+    return max(latest - _AGENT_MARGIN, rollout.now + (latest - rollout.now) * _MOST_OF_A_SHORT_RUN)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -174,6 +175,21 @@ def test_copying_that_takes_too_long_ends_and_the_next_look_goes_on(
     server.bytes_per_second = None
     assert node.look(manifest).exit_code == 0
     assert server.served_bytes <= manifest["bytes"] * 1.02
+
+
+def test_however_late_a_node_begins_it_gives_up_before_its_run_does(
+    node: WarmNode, server: BlobServer
+) -> None:
+    soon = datetime.now(UTC) + timedelta(seconds=2)
+    manifest = server.manifest("core_nt")
+    server.bytes_per_second = 1e6
+
+    outcome = node.look(manifest, WARMUP_DEADLINE=soon.isoformat(timespec="seconds"))
+
+    assert (outcome.exit_code, outcome.error["kind"]) == (17, "deadline")
+    server.bytes_per_second = None
+    # One that joins when the run is over has nobody to be in time for.
+    assert node.look(manifest, WARMUP_DEADLINE=soon.isoformat(timespec="seconds")).exit_code == 0
 
 
 def test_a_token_that_the_account_no_longer_accepts_is_renewed(node: WarmNode, server: BlobServer) -> None:

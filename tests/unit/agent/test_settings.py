@@ -35,6 +35,8 @@ def test_a_release_needs_no_account() -> None:
         ("WARMUP_MAX_MBPS", "fast"),
         ("WARMUP_MAX_MBPS", "-1"),
         ("WARMUP_DEADLINE_SECONDS", "nan"),
+        ("WARMUP_DEADLINE", "tomorrow"),
+        ("WARMUP_DEADLINE", "2026-01-31T12:00:00"),
         ("WARMUP_BLOB_ENDPOINT", ""),
         ("WARMUP_BLOB_ENDPOINT", "ftp://acct/"),
         ("WARMUP_BLOB_ENDPOINT", "https://"),
