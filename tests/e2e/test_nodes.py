@@ -40,8 +40,12 @@ def test_a_node_that_leaves_during_a_run_no_longer_counts(stack: LaptopStack) ->
     assert (output["status"], output["nodes_ready"], output["total_jobs"]) == ("succeeded", 3, 3)
 
 
-def test_a_node_that_joins_after_the_end_waits_quietly_until_the_next_start(stack: LaptopStack) -> None:
+@pytest.mark.parametrize("verify_only", [False, True])
+def test_a_node_that_joins_after_the_end_waits_quietly_until_the_next_start(
+    stack: LaptopStack, *, verify_only: bool
+) -> None:
     stack.warm(DATABASE)
+    stack.warm(DATABASE, verify_only=verify_only)
     with newcomer(stack):
         wait_until(lambda: phase_on_newcomer(stack) == "waiting_for_access")
         (found,) = [each for each in stack.dashboard.warmth()["databases"] if each["name"] == DATABASE]

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from testkit.stack import DATABASE, LARGE_DATABASE, LaptopStack
+from testkit.waiting import wait_until
 
 from local import evidence, processes, wiring
 
@@ -140,6 +141,7 @@ def test_a_run_goes_on_where_its_killed_host_left_it(stack: LaptopStack) -> None
 
     host = next(each for each in stack.up.started if each.name == "host")
     os.kill(host.pid, signal.SIGKILL)
+    wait_until(lambda: not host.is_alive)
     program = next(each for each in wiring.programs(stack.up.wiring) if each.name == "host")
     again = processes.start(program, log=stack.places.logs / "host.log")
     try:
