@@ -136,7 +136,7 @@ def _settle(account: Account, dead: frozenset[str], ports: JanitorPorts) -> None
             _logger.info("dropped abandoned owners: account=%s run_ids=%s", account.name, sorted(gone))
         before = ledger.to_restore
         if before is not None:
-            lost = ports.accounts.restore(account, before)
+            lost = ports.accounts.restore(account, before, overdue=leases.is_overdue(ledger, now))
             page.write(leases.restored(ledger, lost))
             if ports.accounts.must_open(before):
                 _logger.info(line_of(replace(_closed(account, ledger), error=leases.told_of(lost))))

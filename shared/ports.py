@@ -85,8 +85,11 @@ class Accounts(Protocol):
     def open(self, account: Account, found: NetworkState) -> Refusal | None:
         """Open it in the configured mode; repeating it changes nothing."""
 
-    def restore(self, account: Account, before: NetworkState) -> tuple[str, ...]:
-        """Make it exactly as it was; one that is no more needs nothing. The subnets that Azure refuses."""
+    def restore(self, account: Account, before: NetworkState, *, overdue: bool = False) -> tuple[str, ...]:
+        """Make it exactly as it was; one that is no more needs nothing. The subnets that Azure refuses.
+
+        Where that must wait and is overdue, the account is closed to all meanwhile.
+        """
 
 
 class Roles(Protocol):

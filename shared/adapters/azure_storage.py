@@ -86,29 +86,35 @@ class AzureStorageAccounts:
             return refused.refusal
         return None
 
-    def restore(self, account: Account, before: NetworkState) -> tuple[str, ...]:
+    def restore(self, account: Account, before: NetworkState, *, overdue: bool = False) -> tuple[str, ...]:
         """Write back what was found, unless it is so already, or the account is no more.
 
         Rules that ARM does not take any more are left out, and given: the account is closed in any case.
 
         Raises:
-            PassingError: not all is as it was; one that was closed to all may be so again already.
+            PassingError: not all is as it was; one that was closed to all, or is overdue, is closed to all.
         """
         try:
             found = self.network(account)
-            return () if found == before else self._write_back(account, before, found)
+            if found == before:
+                return ()
+            return self._write_back(account, before, found, rather_closed=overdue)
         except RefusedError as refused:
             if refused.refusal.reason is not Reason.ACCOUNT_NOT_FOUND:
                 raise
             _logger.warning("account is gone: account=%s id=%s", account.name, account.resource_id)
             return ()
 
-    def _write_back(self, account: Account, before: NetworkState, found: NetworkState) -> tuple[str, ...]:
+    def _write_back(
+        self, account: Account, before: NetworkState, found: NetworkState, *, rather_closed: bool
+    ) -> tuple[str, ...]:
         try:
             self._write(account, before, found)
         except PassingError:
             # A subnet may be in change for hours; a switch is turned without any rule being judged.
-            if before.public_network_access == CLOSED != found.public_network_access:
+            may_close = rather_closed or before.public_network_access == CLOSED
+            if may_close and found.public_network_access != CLOSED:
+                _logger.warning("closed to all until its rules can be written back: account=%s", account.name)
                 self._write(account, replace(found, public_network_access=CLOSED), found)
             raise
         except RefusedError as refused:

@@ -22,6 +22,8 @@ from shared.domain.model import Account
 YOUNG = timedelta(minutes=2)
 # An activity may run when its run is over: minutes late after a lost host, hours on one that was frozen.
 REMEMBERED_FOR = timedelta(hours=12)
+# What holds a restoring up, such as a subnet in change, mostly passes sooner; nobody may come in for longer.
+OVERDUE = timedelta(minutes=3)
 MAX_REMEMBERED = 200  # the newest; a run lasts minutes at least, so that these are many hours
 MAX_TOLD = 3  # subnets, in a sentence; their ids are long
 
@@ -97,6 +99,11 @@ def leave(ledger: Ledger, run_ids: AbstractSet[str], now: datetime) -> Ledger:
     )
     departed = (*known, *(Departed(run_id=run_id, at=now) for run_id in sorted(run_ids)))
     return replace(ledger, owners=_others(ledger, run_ids), departed=departed[-MAX_REMEMBERED:])
+
+
+def is_overdue(ledger: Ledger, now: datetime) -> bool:
+    """Whether it should have been restored by now: the last run left it a while ago."""
+    return not ledger.owners and bool(ledger.departed) and now - ledger.departed[-1].at >= OVERDUE
 
 
 def restored(ledger: Ledger, lost: tuple[str, ...] = ()) -> Ledger:

@@ -11,7 +11,9 @@ from testkit.world import FOUND, OPENED, Accounts, World
 
 from shared.domain.leases import Ledger, NetworkState, Owner
 from shared.domain.model import Account
+from shared.ports import PassingError
 
+SHUT = replace(OPENED, public_network_access="Disabled")
 PATIENCE_SECONDS = 20
 
 
@@ -20,9 +22,36 @@ class MeetingAccounts(Accounts):
 
     meeting = threading.Barrier(3)
 
-    def restore(self, account: Account, before: NetworkState) -> tuple[str, ...]:
+    def restore(self, account: Account, before: NetworkState, *, overdue: bool = False) -> tuple[str, ...]:
         self.meeting.wait(PATIENCE_SECONDS)
-        return super().restore(account, before)
+        return super().restore(account, before, overdue=overdue)
+
+
+class StuckAccounts(Accounts):
+    """Rules cannot be written back for now; the switch can be turned."""
+
+    def restore(self, account: Account, before: NetworkState, *, overdue: bool = False) -> tuple[str, ...]:
+        del before
+        if overdue:
+            self.states[account.name] = SHUT
+        raise PassingError("SubnetsNotProvisioned")
+
+
+def test_an_account_whose_rules_cannot_come_back_is_closed_to_all_within_minutes(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    accounts = StuckAccounts(world.ledgers)
+    world.janitor = replace(world.janitor, accounts=accounts)
+    gone = Owner(run_id="gone", since=NOON - timedelta(hours=1))
+    world.ledgers.pages["one"] = Ledger(owners=(gone,), before=FOUND)
+    one = replace(a.ACCOUNT, name="one")
+    accounts.states["one"] = OPENED
+
+    world.send_janitor(rounds=1)
+    assert accounts.network(one) == OPENED  # what holds it up mostly passes
+    world.send_janitor(rounds=4)
+
+    assert accounts.network(one) == SHUT
+    assert world.ledgers.pages["one"].to_restore == FOUND
 
 
 def test_an_account_that_is_slow_to_answer_keeps_no_other_open(tmp_path: Path) -> None:

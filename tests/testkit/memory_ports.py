@@ -165,7 +165,8 @@ class MemoryAccounts:
         self._stage.note("opened", account=account.name, before=found.public_network_access)
         return None
 
-    def restore(self, account: Account, before: NetworkState) -> tuple[str, ...]:
+    def restore(self, account: Account, before: NetworkState, *, overdue: bool = False) -> tuple[str, ...]:
+        del overdue
         self._stage.note("restored", account=account.name, to=before.public_network_access)
         return ()
 

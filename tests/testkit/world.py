@@ -121,7 +121,8 @@ class Accounts:
         self.states[account.name] = OPENED
         return None
 
-    def restore(self, account: Account, before: NetworkState) -> tuple[str, ...]:
+    def restore(self, account: Account, before: NetworkState, *, overdue: bool = False) -> tuple[str, ...]:
+        del overdue
         assert not self._books.of(account.name).owners, "closed under an owner"
         self.states[account.name] = before
         return ()

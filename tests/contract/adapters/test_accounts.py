@@ -234,23 +234,33 @@ def test_a_subnet_that_is_being_changed_is_a_matter_of_patience(
         accounts.open(account, accounts.network(account))
 
 
-def test_a_subnet_that_is_being_changed_does_not_keep_the_account_open(
-    azure: LaptopAzure, accounts: AzureStorageAccounts, account: Account
+@pytest.mark.parametrize(
+    ("switch", "overdue", "closed_to_all"),
+    [("Disabled", False, "Disabled"), ("Enabled", False, "Enabled"), ("Enabled", True, "Disabled")],
+)
+def test_a_subnet_that_is_being_changed_does_not_keep_the_account_open_for_long(  # noqa: PLR0913 - fixtures
+    azure: LaptopAzure,
+    accounts: AzureStorageAccounts,
+    account: Account,
+    switch: str,
+    closed_to_all: str,
+    *,
+    overdue: bool,
 ) -> None:
     usual = accounts.network(account)
-    before = behind(account, accounts, SUBNET, switch="Disabled")
+    before = behind(account, accounts, SUBNET, switch=switch)
     assert accounts.open(account, before) is None
     azure.operate("PATCH", "/behaviour", {"updating_subnets": SUBNET})
 
     with pytest.raises(PassingError, match="SubnetsNotProvisioned"):
-        accounts.restore(account, before)
+        accounts.restore(account, before, overdue=overdue)
     meanwhile = accounts.network(account).public_network_access
     azure.operate("PATCH", "/behaviour", {"updating_subnets": ""})
     accounts.restore(account, before)
     at_last = accounts.network(account)
     accounts.restore(account, usual)
 
-    assert (meanwhile, at_last) == ("Disabled", before)
+    assert (meanwhile, at_last) == (closed_to_all, before)
 
 
 def test_in_mode_vnet_only_the_nodes_subnet_is_let_in(clients: AzureClients, account: Account) -> None:

@@ -91,8 +91,8 @@ class World:
         self.network_state = OPENED
         return None
 
-    def restore(self, account: Account, before: NetworkState) -> tuple[str, ...]:
-        del account
+    def restore(self, account: Account, before: NetworkState, *, overdue: bool = False) -> tuple[str, ...]:
+        del account, overdue
         self._effect()
         assert not self.ledger.owners, "closed under a live owner"
         self.network_state = before
