@@ -6,13 +6,13 @@ import argparse
 import os
 import signal
 import sys
-import traceback
 from typing import TYPE_CHECKING, NoReturn
 
 from .azcopy import Azcopy
 from .blobs import Account
 from .checking import check, verify
-from .errors import AgentError, BadManifest, Internal, Interrupted
+from .errors import AgentError, BadManifest, Interrupted
+from .faults import named
 from .identity import credentials_for
 from .looking import Engine, Look
 from .manifest import Manifest, nothing_of, parse_manifest
@@ -21,7 +21,6 @@ from .ranged import Ranged
 from .releasing import release
 from .reporting import Reporter, Subject, log
 from .settings import Settings, parse_settings, termination_log
-from .space import fault_of_disk
 from .warming import warm
 
 if TYPE_CHECKING:
@@ -56,33 +55,16 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     signal.signal(signal.SIGINT, _interrupt)
     try:
         settings = parse_settings(environ)
-        manifest = _read_manifest(settings)
-    except AgentError as error:
-        return _refused(environ, error)
-    look = _prepare(settings, manifest)
+        look = _prepare(settings, _read_manifest(settings))
+    except Exception as error:  # noqa: BLE001 - whatever goes wrong must reach the report
+        return _refused(environ, named(error))
     try:
-        look.reporter.ready(_named(look))
-    except AgentError as error:
-        look.reporter.failed(error)
-        return error.exit_code
+        look.reporter.ready(_look(look))
+    except Exception as error:  # noqa: BLE001 - as above
+        cause = named(error)
+        look.reporter.failed(cause)
+        return cause.exit_code
     return 0
-
-
-def _named(look: Look) -> str | None:
-    """Look, and give whatever goes wrong a name: it must reach the report."""
-    try:
-        return _look(look)
-    except AgentError:
-        raise
-    except OSError as error:
-        raise fault_of_disk(error, "what the agent notes down") or _unforeseen(error) from error
-    except Exception as error:
-        raise _unforeseen(error) from error
-
-
-def _unforeseen(error: Exception) -> Internal:
-    traceback.print_exc()
-    return Internal(f"{type(error).__name__}: {error}")
 
 
 def _look(look: Look) -> str | None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
+from .answering import heeding_signals
 from .blobs import Account, BlobReader
 from .errors import IdentityBusy, MayPass, RoleMissing
 
@@ -46,7 +48,7 @@ class Access:
         reader = BlobReader(self._account)
         while True:
             try:
-                reader.probe(file)
+                heeding_signals(partial(reader.probe, file))
             except MayPass as error:
                 self.refused(error)
             else:

@@ -172,7 +172,8 @@ class BlobReader:
             raise _network(file, error) from error
 
     def _connected(self) -> http.client.HTTPConnection:
-        if self._connection is None:
+        # One that the account ended with its last answer would open itself anew, behind the back of the wire.
+        if self._connection is None or self._connection.sock is None:
             connection = _connection_to(self._account.endpoint)
             connection.connect()
             connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)

@@ -13,13 +13,13 @@ import os
 import signal
 import threading
 import time
-import traceback
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .errors import AgentError, Internal
+from .faults import named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -183,11 +183,8 @@ class Crew(Generic[Task]):
                 self._done[index] = 1
         except Stopped:
             return
-        except AgentError as error:
-            self._fail(error)
         except Exception as error:  # noqa: BLE001 - a thread's end would be silent: it goes to the agent
-            traceback.print_exc()
-            self._fail(Internal(f"a worker failed: {type(error).__name__}: {error}"))
+            self._fail(named(error))
 
     def _take(self) -> int:
         with self._next.get_lock():

@@ -44,7 +44,10 @@ def locked(path: Path, what: str, meanwhile: Callable[[], None] | None = None) -
 def _take(path: Path) -> int | None:
     """The open file that holds the lock; None while somebody else has it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError:
+        return None  # a release removed the folder just now
     with suppress(BlockingIOError, FileNotFoundError):
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # A release removes the file: then this lock is nobody's, and the next try makes a new one.

@@ -59,7 +59,7 @@ def parse_manifest(text: str) -> Manifest:
     """
     try:
         return _parse(json.loads(text))
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
         raise BadManifest(f"the manifest cannot be read: {type(error).__name__}: {error}") from error
 
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 import signal
 import stat
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from .errors import BadManifest
+from .errors import BadManifest, Damaged
 from .locking import locked
 from .places import PRIVATE, Places, sync_folder
 from .records import (
@@ -22,11 +23,10 @@ from .records import (
     commit_marker,
     keep_receipts,
     prepare_marker,
-    read_marker,
     read_receipts,
 )
 from .space import give_back
-from .surveying import stat_of
+from .surveying import own_names, stat_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -66,12 +66,14 @@ def withdraw(places: Places, names: Iterable[str], keep: set[str]) -> set[str]:
 
 
 def refuse_foreign_files(manifest: Manifest, places: Places) -> None:
-    """Take nothing from another database; what was fetched to do so is given back."""
-    foreign = sorted({file.name for file in manifest.files if not file.shared} & owned_by_others(places))
+    """Take nothing from other databases; what was fetched to do so is given back."""
+    common = {record.name for record in read_receipts(places.shared)}
+    own = {file.name for file in manifest.files if not file.shared}
+    foreign = {file.name for file in manifest.files} & owned_by_others(places) | own & common
     if foreign:
         give_back(places)
         raise BadManifest(
-            f"{foreign[0]} already belongs to another database on this node",
+            f"{min(foreign)} already belongs to another database on this node",
             remedy="release that database, or stage this one under names of its own",
         )
 
@@ -88,12 +90,9 @@ def refuse_folders(manifest: Manifest, places: Places) -> None:
 
 
 def owned_by_others(places: Places) -> set[str]:
-    """Names that the markers of other databases on this node claim."""
-    claimed: set[str] = set()
-    for corner in (places.directory / PRIVATE).iterdir():
-        marker = read_marker(corner) if corner != places.private else None
-        claimed.update(record.name for record in marker.records) if marker else None
-    return claimed
+    """Names that other databases on this node have published."""
+    databases = {corner.name for corner in (places.directory / PRIVATE).iterdir()} - {places.database}
+    return set().union(*(own_names(replace(places, database=database)) for database in databases))
 
 
 def by_way_in(name: str) -> tuple[int, str]:
@@ -102,29 +101,36 @@ def by_way_in(name: str) -> tuple[int, str]:
 
 
 def _obsolete(places: Places, wanted: set[str]) -> set[str]:
-    before = read_marker(places.private)
-    names = {record.name for record in before.records} if before else set()
-    return names - wanted - owned_by_others(places) if names - wanted else set()
+    names = own_names(places) - wanted
+    return names - owned_by_others(places) if names else names
 
 
 def _publish_own(manifest: Manifest, places: Places, marker: Marker) -> None:
     own = [file.name for file in manifest.files if not file.shared]
     obsolete = _obsolete(places, {file.name for file in manifest.files})
     staged = [name for name in own if stat_of(places.staged(name))]
-    # A second copy of what the marker will say, should that one be lost.
-    keep_receipts(places.private, marker.records)
+    leaving = [record for record in read_receipts(places.private) if record.name in obsolete]
+    # A second copy of what the marker will say, should that one be lost; and of what is still to be removed.
+    keep_receipts(places.private, [*marker.records, *leaving])
     prepare_marker(places.private, marker)
     with _undisturbed():
         # One file that is put back alone is replaced by one rename: there is no moment in between.
         if len(staged) > 1 or obsolete:
-            withdraw(places, own, keep=set(own).difference(staged))
-        for name in obsolete:
+            withdraw(places, {*own, *obsolete}, keep=set(own).difference(staged))
+        for name in sorted(obsolete):
             places.published(name).unlink(missing_ok=True)
         for name in sorted(own, key=by_way_in):
             if stat_of(places.staged(name)):
                 places.staged(name).replace(places.published(name))
         sync_folder(places.directory)
+        _refuse_losses(places, marker)
         commit_marker(places.private)
+
+
+def _refuse_losses(places: Places, marker: Marker) -> None:
+    for record in marker.records:
+        if not record.agrees_with(stat_of(places.published(record.name))):
+            raise Damaged(f"{record.name} was taken away or touched while it was published")
 
 
 def _publish_shared(manifest: Manifest, places: Places) -> None:
@@ -147,7 +153,7 @@ def _publish_shared(manifest: Manifest, places: Places) -> None:
 def _newer_is_there(present: Sequence[Record], file: File, places: Places) -> bool:
     found = stat_of(places.published(file.name))
     return any(
-        record.name == file.name and record.modified > file.modified and record.agrees_with(found)
+        record.name == file.name and record.is_newer_than(file) and record.agrees_with(found)
         for record in present
     )
 

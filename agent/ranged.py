@@ -143,10 +143,10 @@ class Patience:
         refused = isinstance(error, StorageClosed | RoleMissing)
         if self.failures > (MOST_REFUSALS if refused else MOST_FAILURES):
             raise error
-        if error.retry_after_seconds is not None:
-            return error.retry_after_seconds
         pause: float = min(FIRST_PAUSE_SECONDS * 2 ** (self.failures - 1), LONGEST_PAUSE_SECONDS)
-        return pause * random.uniform(0.5, 1.0)  # noqa: S311 - spreads requests, hides nothing
+        pause *= random.uniform(0.5, 1.0)  # noqa: S311 - spreads requests, hides nothing
+        # An account that asks for less patience than we have is not given less: else we would soon have none.
+        return max(error.retry_after_seconds or 0, pause)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

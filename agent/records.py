@@ -46,6 +46,15 @@ class Record:
         """Was it this blob that was verified?"""
         return (self.name, self.size, self.etag) == (file.name, file.size, file.etag)
 
+    def is_newer_than(self, file: File) -> bool:
+        """A total order, as times have whole seconds: else two databases of one second would never agree."""
+        return self.age > (file.modified, file.etag)
+
+    @property
+    def age(self) -> tuple[float, str]:
+        """What tells the newer of two files that databases have in common."""
+        return (self.modified, self.etag)
+
     def agrees_with(self, found: stat_result | None) -> bool:
         """Is the file still there, and does it look as it did then?"""
         looks = found and (found.st_size, found.st_mtime_ns, found.st_ino)
@@ -107,7 +116,7 @@ def read_receipts(folder: Path) -> tuple[Record, ...]:
     """The receipts in `folder`, oldest first; a line torn by a power cut is passed over."""
     try:
         lines = _receipts(folder).read_text(encoding="utf-8", errors="replace").splitlines()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return ()
     return tuple(record for line in lines if (record := _receipt(line)))
 

@@ -5,13 +5,14 @@ Nothing but the database's name is needed: what is no longer staged, or was neve
 
 from __future__ import annotations
 
-import shutil
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from .locking import locked
 from .places import sync_folder
 from .publishing import PUBLISHED, by_way_in, owned_by_others
-from .surveying import own_records
+from .space import remove
+from .surveying import own_names
 
 if TYPE_CHECKING:
     from .places import Places
@@ -21,17 +22,24 @@ def release(places: Places) -> int:
     """Remove the database; returns how many files it had on the node, 0 where it is not.
 
     Files that all databases share stay, as do those that another database's marker claims. The ways in go
-    first, so that no search begins on what is about to vanish.
+    first, so that no search begins on what is about to vanish; the lock goes last, so that nobody begins
+    to warm what is not yet gone.
     """
     if not places.private.is_dir():
         return 0
     with locked(places.private / "lock", places.database), locked(places.shared / "lock", PUBLISHED):
-        names = {record.name for record in own_records(places) if not record.shared} - owned_by_others(places)
+        names = own_names(places) - owned_by_others(places)
         present = [
             name for name in sorted(names, key=by_way_in, reverse=True) if places.published(name).exists()
         ]
         for name in present:
             places.published(name).unlink()
         sync_folder(places.directory)
-        shutil.rmtree(places.private)
+        lock = places.private / "lock"
+        for entry in tuple(places.private.iterdir()):
+            if entry != lock:
+                remove(entry)
+        lock.unlink()
+    with suppress(OSError):
+        places.private.rmdir()  # another agent may have begun here since
     return len(present)

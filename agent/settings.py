@@ -138,11 +138,11 @@ def parse_endpoint(url: str) -> Endpoint:
     Raises:
         BadManifest: not a URL with a host, or one over which a token would travel in clear.
     """
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
-        host, port = None, None
+        parts, host, port = urlsplit(""), None, None
     if parts.scheme not in {"http", "https"} or not host or parts.query or parts.username:
         raise BadManifest(f"WARMUP_BLOB_ENDPOINT is not the URL of an account's blobs: {url!r}")
     if parts.scheme == "http" and host not in LOOPBACK:

@@ -9,7 +9,7 @@ import stat
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from .errors import AgentError, BadManifest, Damaged, DiskFull
+from .errors import DiskFull
 from .surveying import stat_of
 
 if TYPE_CHECKING:
@@ -23,11 +23,6 @@ STAT_BLOCK_BYTES = 512
 # Ledgers, receipts, marker and report: 40 bytes per 8 MiB, some hundred per file, and a block each.
 BOOKKEEPING_BYTES = 1024 * 1024
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-BROKEN = frozenset({errno.EROFS, errno.EIO})
-# Its root has no capabilities: what belongs to others, and is open to them alone, is closed to it.
-FOREIGN = frozenset({errno.EACCES, errno.EPERM})
-# A folder, a file or a link where something else should be.
-IN_THE_WAY = frozenset({errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENOTEMPTY})
 
 
 def check_room(files: Iterable[File], places: Places) -> None:
@@ -81,11 +76,11 @@ def give_back(places: Places, keep: frozenset[str] = frozenset()) -> None:
     for folder in (places.staging, places.ledgers):
         for entry in folder.iterdir() if folder.is_dir() else ():
             if not stat.S_ISREG(entry.lstat().st_mode) or entry.name not in keep:
-                _remove(entry)
+                remove(entry)
 
 
-def _remove(entry: Path) -> None:
-    """Whatever it is: the folder is the agent's own."""
+def remove(entry: Path) -> None:
+    """Whatever it is: it lies where all is the agent's own."""
     if stat.S_ISDIR(entry.lstat().st_mode):
         shutil.rmtree(entry)
     else:
@@ -108,23 +103,6 @@ def giving_back(files: Iterable[File], places: Places) -> Iterator[None]:
         give_back(places)
         check_room(files, places)
         raise full from error
-
-
-def fault_of_disk(error: OSError, what: str) -> AgentError | None:
-    """The cause that an operator can mend, if the error has one."""
-    said = f"{error.filename}: {error.strerror}"
-    if error.errno in BROKEN:
-        return Damaged(said, remedy="the disk cannot be used as it is: check the node, or replace it")
-    if error.errno in IN_THE_WAY:
-        return BadManifest(
-            f"something that is not the agent's is in its way: {said}", remedy="remove it from the node"
-        )
-    if error.errno in FOREIGN:
-        return BadManifest(
-            f"the node's folder is not this agent's to write: {said}",
-            remedy="give it to root on the node (chown), or take it away",
-        )
-    return disk_full(error, what)
 
 
 def disk_full(error: OSError, what: str) -> DiskFull | None:

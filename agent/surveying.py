@@ -81,6 +81,21 @@ def own_records(places: Places) -> tuple[Record, ...]:
     return (*(marker.records if marker else ()), *read_receipts(places.private))
 
 
+def own_names(places: Places) -> set[str]:
+    """Names of the files that this database has published, but for those that all have in common.
+
+    The marker knows them. Where a publication was killed before its marker, receipts do; they also know files
+    that never came so far, and in whose place there may be somebody else's: only the file itself can tell.
+    """
+    marker = read_marker(places.private)
+    names = {record.name for record in marker.records if not record.shared} if marker else set()
+    for record in read_receipts(places.private):
+        if record.name not in names and not record.shared:
+            found = stat_of(places.published(record.name))
+            names.update({record.name} if found and found.st_ino == record.inode else ())
+    return names
+
+
 def stat_of(path: Path) -> os.stat_result | None:
     """The file's own metadata; None when there is none."""
     try:
@@ -91,16 +106,16 @@ def stat_of(path: Path) -> os.stat_result | None:
 
 def as_present(file: File, known: Sequence[Record]) -> File:
     """A shared file may rightly be newer than this database's: then that is what it is held against."""
-    newer = [record for record in known if file.shared and record.modified > file.modified]
+    newer = [record for record in known if file.shared and record.is_newer_than(file)]
     if not newer:
         return file
-    newest = max(newer, key=lambda record: record.modified)
+    newest = max(newer, key=lambda record: record.age)
     return replace(file, size=newest.size, etag=newest.etag, md5=None, modified=newest.modified)
 
 
 def _may_stand_for(record: Record, file: File) -> bool:
     """A shared file may be newer than this database's; any other must be the very blob."""
-    if file.shared and record.name == file.name and record.modified > file.modified:
+    if file.shared and record.name == file.name and record.is_newer_than(file):
         return True
     return record.speaks_of(file)
 

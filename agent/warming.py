@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .access import Access
@@ -16,10 +17,10 @@ from .errors import Damaged, DeadlinePassed, IdentityBusy, RoleMissing, StorageC
 from .locking import locked
 from .probing import probe
 from .publishing import publish, refuse_folders, refuse_foreign_files, withdraw
-from .records import Marker, Record, add_receipts, read_marker, record_of
+from .records import Marker, Record, add_receipts, read_marker, read_receipts, record_of
 from .reporting import log
 from .space import check_room, give_back, giving_back, reserve_for_notes
-from .surveying import Survey, as_present, remembered, stat_of, survey
+from .surveying import Survey, as_present, own_names, remembered, stat_of, survey
 from .verifying import (
     Question,
     database_digest,
@@ -81,7 +82,8 @@ def _settle_doubts(look: Look, found: Survey) -> Survey:
         Question(file=as_present(file, known[file.name]), path=look.places.published(file.name))
         for file in found.doubtful
     ]
-    hashed = hash_files(questions, lambda _: None)
+    # Said again and again, but not counted: bytes that turn out wrong would have to be taken back.
+    hashed = hash_files(questions, lambda counts: look.reporter.progress(replace(counts, landed=0)))
     sound = [
         record_of(question.file, hashed[question.file.name].digest, question.path.stat())
         for question in questions
@@ -96,12 +98,16 @@ def _settle_doubts(look: Look, found: Survey) -> Survey:
 def _withdraw_harmed(look: Look, found: Survey) -> Survey:
     """BLAST must not enter what was whole here and is not any more, however long it takes to mend."""
     marker, sound = read_marker(look.places.private), {record.name for record in found.sound}
-    records = [record for record in (marker.records if marker else ()) if record.name not in sound]
+    published = marker.records if marker else read_receipts(look.places.private)
+    records = [record for record in published if record.name not in sound and not record.shared]
     if all(record.agrees_with(stat_of(look.places.published(record.name))) for record in records):
         return found
-    log("not as it was published: BLAST finds it when it is whole again")
-    own = {file.name for file in look.manifest.files if not file.shared}
-    return found.withdrawn(withdraw(look.places, own.union(record.name for record in records), sound))
+    names = own_names(look.places)
+    if marker:
+        names.update(file.name for file in look.manifest.files if not file.shared)
+    if names:
+        log("not as it was published: BLAST finds it when it is whole again")
+    return found.withdrawn(withdraw(look.places, names, sound))
 
 
 def _fetch_and_verify(look: Look, found: Survey) -> None:

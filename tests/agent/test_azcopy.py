@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from testkit.sample_database import contents, put_database
-from testkit.warm_node import kill, wait_until
+from testkit.warm_node import Outcome, kill, wait_until
 
 from agent.crew import cores
 
@@ -43,6 +45,21 @@ def test_an_azcopy_that_hangs_ends_with_the_deadline_and_its_version_is_reported
     assert {report["engine"] for report in outcome.reports} == {"azcopy version 10.99.9"}
     pid = (tmp_path / "pid").read_text().strip()
     wait_until(lambda: not Path(f"/proc/{pid}").exists())
+
+
+def test_whoever_stops_the_agent_before_it_looks_hears_so(
+    node: WarmNode, server: BlobServer, azcopy: Path, tmp_path: Path
+) -> None:
+    azcopy.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 5\n")  # asked for its version
+    process = node.start(server.manifest("core_nt"))
+    wait_until((tmp_path / "pid").exists)
+
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate()
+
+    outcome = Outcome(exit_code=process.returncode, output=output)
+    assert (outcome.exit_code, outcome.error["kind"]) == (19, "interrupted")
+    assert json.loads(node.termination_log.read_text()) == outcome.last
 
 
 @pytest.mark.usefixtures("azcopy")

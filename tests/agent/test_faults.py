@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -130,6 +131,34 @@ def test_retry_after_is_obeyed(node: WarmNode, server: BlobServer) -> None:
 
     assert outcome.exit_code == 0
     assert outcome.last["seconds"] >= 2
+
+
+@pytest.mark.parametrize("seconds", ["0", "1"])
+def test_an_account_that_wants_to_be_asked_again_at_once_is_given_time(
+    node: WarmNode, server: BlobServer, seconds: str
+) -> None:
+    ends = time.monotonic() + 3
+    busy = Fault(kind="status", status=503, code="ServerBusy", headers={"Retry-After": seconds})
+    server.judge = lambda request: (
+        busy if request.method == "GET" and request.number and time.monotonic() < ends else None
+    )
+
+    outcome = node.look(server.manifest("core_nt"))
+
+    assert outcome.exit_code == 0
+    # Not again and again at once: with 10 connections.
+    assert outcome.last["retries"] < 200
+
+
+def test_connections_that_end_with_each_answer_cost_no_byte(node: WarmNode, server: BlobServer) -> None:
+    put_database(server, "nt", volumes=1, volume_bytes=60_000_000)  # several blocks, of many buffers each
+    server.keeps_connections = False
+    manifest = server.manifest("nt")
+
+    outcome = node.look(manifest)
+
+    assert (outcome.exit_code, outcome.last["retries"]) == (0, 0)
+    assert server.served_bytes <= manifest["bytes"] * 1.02
 
 
 def test_a_blob_that_is_replaced_midway_is_never_mixed_with_the_old_one(

@@ -80,3 +80,20 @@ def test_a_folder_of_another_user_is_named_with_what_to_do(node: WarmNode, serve
     assert (outcome.exit_code, outcome.error["kind"]) == (10, "bad_manifest")
     assert "not this agent's to write" in outcome.error["message"]
     assert "chown" in outcome.error["remedy"]
+
+
+@pytest.mark.parametrize("mode", ["warm", "verify"])
+def test_a_file_that_a_worker_may_not_read_is_named_with_what_to_do(
+    node: WarmNode, server: BlobServer, mode: str
+) -> None:
+    node.look(server.manifest("core_nt"))
+    file = node.blast / "core_nt.00.nsq"
+    os.utime(file)  # so that its bytes must tell
+    os.chown(file, 1234, 1234)
+    file.chmod(0o600)
+    node.runner = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
+
+    outcome = node.look(server.manifest("core_nt"), WARMUP_MODE=mode)
+
+    assert (outcome.exit_code, outcome.error["kind"]) == (10, "bad_manifest")
+    assert str(file) in outcome.error["message"]

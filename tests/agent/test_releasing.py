@@ -78,6 +78,19 @@ def test_a_file_of_the_databases_name_that_somebody_else_brought_stays(
     assert node.files() == {"core_nt.00.nsq": b"somebody else's"}
 
 
+def test_what_was_verified_but_never_published_gives_no_right_to_what_lies_there(
+    node: WarmNode, server: BlobServer
+) -> None:
+    node.blast.mkdir()
+    (node.blast / "core_nt.00.nsq").write_bytes(b"somebody else's")
+    manifest = server.manifest("core_nt")
+    next(file for file in manifest["files"] if file["name"] == "core_nt.nal")["md5"] = "A" * 22 + "=="
+    assert node.look(manifest).exit_code == 16
+
+    assert node.look(empty_manifest("core_nt"), "--release").exit_code == 0
+    assert node.files() == {"core_nt.00.nsq": b"somebody else's"}
+
+
 def test_a_database_that_was_found_damaged_is_released_whole(node: WarmNode, server: BlobServer) -> None:
     node.look(server.manifest("core_nt"))
     (node.blast / "core_nt.00.nsq").write_bytes(b"damaged")

@@ -214,6 +214,23 @@ def test_a_marker_that_was_cut_short_costs_no_byte(node: WarmNode, server: BlobS
     assert node.look(server.manifest("core_nt"), "--check").exit_code == 0
 
 
+def test_what_was_harmed_cannot_be_entered_though_the_marker_is_lost(
+    node: WarmNode, server: BlobServer
+) -> None:
+    node.look(server.manifest("core_nt"))
+    (node.private("core_nt") / "marker.json").unlink()
+    os.truncate(node.blast / "core_nt.00.nsq", 1000)
+    server.judge = always(Fault(kind="status", status=403, code="AuthorizationFailure"), method="HEAD")
+    server.forget()
+    process = node.start(server.manifest("core_nt"))
+
+    wait_until(lambda: len(server.requests) > 0)  # it waits for the account by now
+    entered = {"core_nt.nal", "core_nt.00.nin"} & set(node.files())
+    kill(process)
+
+    assert entered == set()
+
+
 def test_what_an_abandoned_generation_left_is_never_published_with_another(
     node: WarmNode, server: BlobServer
 ) -> None:
@@ -304,6 +321,19 @@ def test_the_newest_taxonomy_wins_whichever_database_brings_it(node: WarmNode, s
     assert node.look(server.manifest("core_nt"), "--verify").exit_code == 0
 
 
+def test_of_two_taxonomies_of_one_second_one_wins_for_good(node: WarmNode, server: BlobServer) -> None:
+    for database in ("aa", "bb"):
+        put_database(server, database, volumes=1, volume_bytes=1000)
+        server.put(f"{database}/taxdb.btd", f"taxa of {database}".encode())
+        assert node.look(server.manifest(database)).exit_code == 0
+    server.forget()
+
+    for database in ("aa", "bb"):
+        assert node.look(server.manifest(database)).exit_code == 0
+        assert node.look(server.manifest(database), "--check").exit_code == 0
+    assert server.served_bytes == 0
+
+
 def test_the_newest_taxonomy_stays_also_when_somebody_touched_it(node: WarmNode, server: BlobServer) -> None:
     put_database(server, "old", volumes=1)
     server.put("core_nt/taxdb.btd", b"taxa of next year", modified="2027-01-01T00:00:00Z")
@@ -338,6 +368,49 @@ def test_a_database_may_not_take_over_the_files_of_another(node: WarmNode, serve
 
     assert (outcome.exit_code, outcome.error["kind"]) == (10, "bad_manifest")
     assert node.look(server.manifest("core_nt"), "--check").exit_code == 0
+
+
+def test_no_file_of_another_database_passes_for_one_in_common(node: WarmNode, server: BlobServer) -> None:
+    node.look(server.manifest("core_nt"))
+    before = node.files()
+    server.put("evil/core_nt.00.nsq", b"something else", modified="2030-01-01T00:00:00Z")
+    manifest = server.manifest("evil")
+    manifest["files"][0]["shared"] = True
+
+    outcome = node.look(manifest)
+
+    assert (outcome.exit_code, outcome.error["kind"]) == (10, "bad_manifest")
+    assert "core_nt.00.nsq already belongs to another database" in outcome.error["message"]
+    assert node.files() == before
+
+
+def test_no_database_makes_what_all_have_in_common_its_own(node: WarmNode, server: BlobServer) -> None:
+    node.look(server.manifest("core_nt"))
+    before = node.files()
+    server.put("evil/taxdb.btd", b"something else")
+    manifest = server.manifest("evil")
+    manifest["files"][0]["shared"] = False
+
+    assert node.look(manifest).error["message"].startswith("taxdb.btd already belongs")
+    assert node.look(manifest, "--release").exit_code == 0
+    assert node.files() == before
+
+
+def test_reading_what_was_touched_is_told_as_it_goes_on(node: WarmNode, server: BlobServer) -> None:
+    """However long it takes, a report comes every second."""
+    size = 2_000_000_000
+    node.blast.mkdir()
+    with (node.blast / "zeros.nsq").open("wb") as stream:
+        stream.truncate(size)
+    server.put("zeros/zeros.nsq", b"not that many")
+    manifest = server.manifest("zeros", bytes=size)
+    manifest["files"][0].update(size=size, md5="AAAAAAAAAAAAAAAAAAAAAA==")
+
+    outcome = node.look(manifest)
+
+    checking = [report for report in outcome.reports if report["phase"] == "checking"]
+    assert len(checking) > 1
+    assert {report["bytes_done"] for report in checking} == {0}
 
 
 def test_nodes_with_the_same_bytes_report_the_same_digest(

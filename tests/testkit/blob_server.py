@@ -99,6 +99,8 @@ class BlobServer:
     """Decides per request whether to misbehave."""
     bytes_per_second: float | None = None
     """Of each answer; None is as fast as possible."""
+    keeps_connections: bool = True
+    """False: each ends with its answer, as behind some proxies."""
     tokens_given: Counter[str] = field(default_factory=Counter)
     """By the path that was asked."""
     token_seconds: int = 3600
@@ -257,6 +259,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.request.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, PIECE_BYTES)
         self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         super().setup()
+
+    def end_headers(self) -> None:
+        if not self.blobs.keeps_connections:
+            self.send_header("Connection", "close")  # which the base class obeys
+        super().end_headers()
 
     def do_HEAD(self) -> None:
         self._answer()

@@ -41,6 +41,7 @@ def test_a_release_needs_no_account() -> None:
         ("WARMUP_BLOB_ENDPOINT", "ftp://acct/"),
         ("WARMUP_BLOB_ENDPOINT", "https://"),
         ("WARMUP_BLOB_ENDPOINT", "https://host:port/"),
+        ("WARMUP_BLOB_ENDPOINT", "https://[x/"),
         ("WARMUP_BLOB_ENDPOINT", "https://user@acct/"),
         ("WARMUP_BLOB_ENDPOINT", "http://acct.blob.core.windows.net/"),
     ],
