@@ -6,7 +6,7 @@ import os
 import random
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from .blobs import Account, BlobReader
@@ -17,6 +17,7 @@ from .ledger import BLOCK_BYTES, Block, Ledger, blocks_of
 from .pacing import connections_within, pace_for
 from .space import allocate
 from .tally import Counts, Tally
+from .troubles import Troubles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -54,6 +55,7 @@ class Ranged:
         self._pace = pace_for(ceiling_bytes_per_second, places.pace)
         self._most = crew_size(connections_within(ceiling_bytes_per_second, MOST_CONNECTIONS)).workers
         self._tally = Tally(self._most)
+        self._troubles = Troubles(self._most)
         self._request_bytes = BLOCK_BYTES
         self._starts = 0
         self._of_thread = threading.local()
@@ -68,12 +70,14 @@ class Ranged:
         effort = effort_for(missing, self._starts, self._most)
         self._request_bytes = effort.request_bytes
         self._tally.clear("landed")
+        self._troubles = Troubles(self._most)
         blocks = in_turns(files, abreast=effort.connections)
         crew = Crew(blocks, self._fetch, crew_size(effort.connections))
 
         def report() -> None:
             unfinished = {blocks[index].file.name for index in crew.unfinished()}
-            watch(self._tally.counts(files=len(files) - len(unfinished)))
+            counts = self._tally.counts(files=len(files) - len(unfinished))
+            watch(replace(counts, trouble=self._troubles.any()))
 
         crew.run(report)
         report()
@@ -93,7 +97,11 @@ class Ranged:
                     self._reader().read(block.file, landing.next_range(self._request_bytes), landing.take)
                 except (Network, Throttled, StorageClosed, RoleMissing) as error:
                     self._tally.add(shift.worker, "retries", 1)
-                    shift.pause(patience.after(error, landing.written))
+                    pause = patience.after(error, landing.written)
+                    self._troubles.tell(shift.worker, error)
+                    shift.pause(pause)
+                else:
+                    self._troubles.forget(shift.worker)
 
     def _reader(self) -> BlobReader:
         if not hasattr(self._of_thread, "reader"):

@@ -90,6 +90,8 @@ class Reporter:
         self._window.append((now, self._progress.fetched))
         while now - self._window[0][0] > RATE_SECONDS:
             self._window.popleft()
+        # Of a copy that gets on, nobody needs to know what single answers it asks for again.
+        self._error = None if self._rate() else counts.trouble
         if now - self._said >= EVERY_SECONDS:
             self._say()
 

@@ -9,7 +9,10 @@ from __future__ import annotations
 import mmap
 import time
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from .errors import AgentError
 
 Field = Literal["landed", "fetched", "retries", "written", "writing_microseconds"]
 FIELDS: tuple[Field, ...] = ("landed", "fetched", "retries", "written", "writing_microseconds")
@@ -26,6 +29,8 @@ class Counts:
     retries: int = 0
     disk_bytes_per_second: int | None = None
     """What the disk took while it was being written to; its limit when the disk is what limits."""
+    trouble: AgentError | None = None
+    """What some of it meets, again and again."""
 
 
 class Tally:

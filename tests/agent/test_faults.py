@@ -146,8 +146,11 @@ def test_an_account_that_wants_to_be_asked_again_at_once_is_given_time(
     outcome = node.look(server.manifest("core_nt"))
 
     assert outcome.exit_code == 0
-    # Not again and again at once: with 10 connections.
-    assert outcome.last["retries"] < 200
+    assert outcome.last["retries"] < 200  # not again and again at once, with ten connections
+    told = [report["error"] for report in outcome.reports if report["phase"] == "copying" and report["error"]]
+    assert told[0]["kind"] == "throttled"
+    assert "the account is busy (HTTP 503 ServerBusy)" in told[0]["message"]
+    assert outcome.last["error"] is None
 
 
 def test_connections_that_end_with_each_answer_cost_no_byte(node: WarmNode, server: BlobServer) -> None:

@@ -13,6 +13,8 @@ from testkit.stack import DATABASE, LARGE_DATABASE, LaptopStack, causes
 from local.staging import CONTAINER
 
 pytestmark = [pytest.mark.stack, pytest.mark.embedded_cluster]
+# Slow enough that no node has begun with the last file when something befalls it.
+BEFORE_THE_LAST_MBPS = 15
 
 
 def told(status: dict[str, Any]) -> dict[str, Any]:
@@ -44,7 +46,7 @@ def all_wait_for_access(status: dict[str, Any]) -> bool:
 
 def test_a_blob_that_is_replaced_after_the_plan_fails_the_run_with_that_cause(stack: LaptopStack) -> None:
     last = f"{LARGE_DATABASE}.04.nsq"
-    run_id = stack.start_copying(LARGE_DATABASE, max_mbps_per_node=30)
+    run_id = stack.start_copying(LARGE_DATABASE, max_mbps_per_node=BEFORE_THE_LAST_MBPS)
     with blob_replaced(stack, f"{LARGE_DATABASE}/{last}"):
         output = stack.finish(run_id)["output"]
 
@@ -56,7 +58,7 @@ def test_a_blob_that_is_replaced_after_the_plan_fails_the_run_with_that_cause(st
 
 def test_a_blob_that_is_gone_after_the_plan_fails_the_run_with_that_cause(stack: LaptopStack) -> None:
     last = f"{LARGE_DATABASE}.04.nsq"
-    run_id = stack.start_copying(LARGE_DATABASE, max_mbps_per_node=30)
+    run_id = stack.start_copying(LARGE_DATABASE, max_mbps_per_node=BEFORE_THE_LAST_MBPS)
     # Said by the gate: Azurite answers 412 where the real service answers 404.
     with blob_fault(stack, kind="status", path=last, status=404, code="BlobNotFound"):
         output = stack.finish(run_id)["output"]
