@@ -28,7 +28,7 @@ from local.cluster.objects import (
     utc_now,
 )
 from local.cluster.resources import DAEMON_SETS, NODES, PODS
-from local.cluster.retrying import Retries
+from local.cluster.retrying import FIRST_SECONDS_OF_A_SEAT, Retries
 from local.cluster.scheduling import Placement, place
 
 if TYPE_CHECKING:
@@ -72,10 +72,14 @@ async def sync_daemon_sets(store: Store, retries: Retries) -> None:
     daemon_sets = [item for item in store.list(DAEMON_SETS) if not is_deleting(item)]
     _adopt_orphans(store, daemon_sets)
     owned = _pods_by_controller(store)
-    retries.keep({uid_of(item) for item in daemon_sets})
+    seats = {_seat(item, name_of(node)) for item in daemon_sets for node in nodes}
+    retries.keep(seats.union(map(uid_of, daemon_sets)))
+    retries.settle()
     for daemon_set in daemon_sets:
         plan = daemonsets.reconcile(daemon_set, nodes, owned[uid_of(daemon_set)])
-        _delete_pods(store, daemon_set, plan, owned[uid_of(daemon_set)])
+        _delete_pods(
+            store, daemon_set, plan, {name_of(pod): pod for pod in owned[uid_of(daemon_set)]}, retries
+        )
         await _create_pods(store, daemon_set, plan, retries)
         _tell_status(store, daemon_set, plan)
 
@@ -120,10 +124,21 @@ def _pods_by_controller(store: Store) -> dict[str, list[Json]]:
     return owned
 
 
-def _delete_pods(store: Store, daemon_set: Json, plan: Plan, pods: list[Json]) -> None:
-    by_name = {name_of(pod): pod for pod in pods}
+def _seat(daemon_set: Json, node: str) -> str:
+    return f"{uid_of(daemon_set)}/{node}"
+
+
+def _delete_pods(
+    store: Store, daemon_set: Json, plan: Plan, by_name: dict[str, Json], retries: Retries
+) -> None:
+    """Take pods away; where they fail again and again, at growing distances."""
+    waiting = set()
     for name in plan.failed:
         node = daemonsets.node_of(by_name[name])
+        if not retries.is_due(_seat(daemon_set, node)):
+            waiting.add(name)
+            continue
+        retries.refused(_seat(daemon_set, node), FIRST_SECONDS_OF_A_SEAT)
         message = (
             f"Found failed daemon pod {namespace_of(daemon_set)}/{name} on node {node}, will try to kill it"
         )
@@ -132,7 +147,7 @@ def _delete_pods(store: Store, daemon_set: Json, plan: Plan, pods: list[Json]) -
             daemon_set,
             Event(type="Warning", reason="FailedDaemonPod", message=message, source=DAEMON_SET_CONTROLLER),
         )
-    for name in plan.delete:
+    for name in (name for name in plan.delete if name not in waiting):
         delete_pod(store, by_name[name])
         message = f"Deleted pod: {name}"
         record(

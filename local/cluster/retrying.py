@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 FIRST_SECONDS = 0.1
 """The real queue begins at 5 ms; its first dozen tries would only fill the events."""
+FIRST_SECONDS_OF_A_SEAT = 1.0
+"""Before a DaemonSet's failed pod on one node is taken away for the second time; the first goes at once."""
 LONGEST_SECONDS = 1000.0
 
 
@@ -21,10 +23,15 @@ class Retries:
         """Whether it may be tried now."""
         return self._due.get(uid, 0.0) <= time.monotonic()
 
-    def refused(self, uid: str) -> None:
+    def settle(self) -> None:
+        """Forget what is due, but not how often it was tried: nobody is to be woken for it again."""
+        now = time.monotonic()
+        self._due = {uid: due for uid, due in self._due.items() if due > now}
+
+    def refused(self, uid: str, first: float = FIRST_SECONDS) -> None:
         """Wait twice as long as the last time."""
         tries = self._tries[uid] = self._tries.get(uid, 0) + 1
-        seconds = min(FIRST_SECONDS * 2.0 ** (tries - 1), LONGEST_SECONDS)
+        seconds = min(first * 2.0 ** (tries - 1), LONGEST_SECONDS)
         self._due[uid] = time.monotonic() + seconds
 
     def succeeded(self, uid: str) -> None:

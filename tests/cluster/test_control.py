@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -98,6 +99,31 @@ def test_killed_processes_are_started_again(own: Cluster, k8s: Clients) -> None:
     wait_for(lambda: state_of(pods(k8s)["node-0"])["restartCount"] == 1, "a restart")
     last = state_of(pods(k8s)["node-0"])["lastState"]["terminated"]
     assert (last["exitCode"], last["reason"]) == (137, "Error")
+
+
+def pod_on_node_0(k8s: Clients) -> str:
+    return str(pods(k8s).get("node-0", {}).get("metadata", {}).get("uid", ""))
+
+
+def evict_the_next(own: Cluster, k8s: Clients, last: str) -> str:
+    wait_for(lambda: pod_on_node_0(k8s) not in {"", last}, "another")
+    evicted = pod_on_node_0(k8s)
+    assert own.control("POST", "nodes/node-0/evict").body == {"pods": 1}
+    return evicted
+
+
+def test_a_pod_that_is_evicted_again_and_again_is_replaced_more_and_more_seldom(
+    own: Cluster, k8s: Clients
+) -> None:
+    start(k8s)
+    evicted = ""
+    for _ in range(3):
+        evicted = evict_the_next(own, k8s, evicted)
+
+    time.sleep(1)  # two seconds are due by now
+    assert pod_on_node_0(k8s) == evicted
+    assert pods(k8s)["node-0"]["status"]["reason"] == "Evicted"
+    wait_ready(k8s, 2)
 
 
 def test_an_evicted_pod_fails_and_is_replaced(own: Cluster, k8s: Clients) -> None:

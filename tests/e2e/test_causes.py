@@ -95,6 +95,25 @@ def nodes_with_pods(stack: LaptopStack) -> set[str]:
     return {pod["spec"]["nodeName"] for pod in stack.fate.pods()}
 
 
+def test_a_node_that_evicts_its_pod_is_named_and_the_run_goes_on(stack: LaptopStack) -> None:
+    node = stack.up.wiring.node_names[0]
+    run_id = stack.start_copying(LARGE_DATABASE, max_mbps_per_node=10)
+    for _ in range(4):  # the more often it fails, the longer Kubernetes leaves it before it makes another
+        wait_until(lambda: is_at_work(stack, node))
+        stack.fate.cluster("POST", f"nodes/{node}/evict", {})
+    cause = causes(stack.await_cause(run_id, "evicted"))["evicted"]
+
+    assert (cause["node"], cause["count"]) == (node, 1)
+    assert "low on resource: ephemeral-storage" in cause["message"]
+    output = stack.finish(run_id)["output"]
+    assert (output["status"], output["nodes_ready"], output["causes"]) == ("succeeded", 3, [])
+
+
+def is_at_work(stack: LaptopStack, node: str) -> bool:
+    pods = [pod for pod in stack.fate.pods() if pod["spec"].get("nodeName") == node]
+    return any(pod["status"].get("phase") != "Failed" for pod in pods)
+
+
 def test_a_full_disk_fails_its_own_node_and_no_other(stack: LaptopStack) -> None:
     bad, *good = stack.up.wiring.node_names
     with stack.fate.full_disk(bad, megabytes=3):
