@@ -46,15 +46,17 @@ def open_access(
             return may_not
         found = accounts.network(account)
         owner = leases.Owner(run_id=query.run_id, since=clock(), hub=hold.hub)
-        ledger = leases.join(known, owner, found=found)
+        # Only what we are about to change is ours to write back: what others do to an open account stays.
+        ledger = leases.join(known, owner, found=found if accounts.must_open(found) else None)
         page.write(ledger)
         refusal = accounts.open(account, found)
         if refusal is not None:
             return refusal
     before = ledger.before or found
-    if accounts.must_open(before):  # open it is now, also where an earlier try or another run did it
+    opened = accounts.must_open(before)  # also where an earlier try or another run did it
+    if opened:
         _logger.info(line_of(_event(Change.ACCOUNT_OPENED, query, Phase.CONFIGURING.value)))
-    return Access(account=account, before=before, terms=accounts.terms)
+    return Access(account=account, before=before, would_open=opened, terms=accounts.terms)
 
 
 def close_access(

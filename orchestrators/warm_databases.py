@@ -23,6 +23,7 @@ def warm_databases(context: df.DurableOrchestrationContext) -> Verb[dict[str, ob
     try:
         if steps.run.watching is None:
             yield from (set_out(steps) if steps.request.reads_blobs else set_out_to_release(steps))
+        steps.show()  # a new history begins without a status
         ending = yield from watch(steps)
     except EndedError as ended:
         ending = ended.ending

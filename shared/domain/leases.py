@@ -86,8 +86,11 @@ class AccountLedger:
     ledger: Ledger
 
 
-def join(ledger: Ledger, owner: Owner, *, found: NetworkState) -> Ledger:
-    """A run wants in; the first one writes down the state it found. One that comes back is young again."""
+def join(ledger: Ledger, owner: Owner, *, found: NetworkState | None) -> Ledger:
+    """A run wants in; the first one that must open writes down the state it found, others find none.
+
+    One that comes back is young again.
+    """
     others = _others(ledger, {owner.run_id})
     return replace(ledger, owners=(*others, owner), before=ledger.before or found)
 

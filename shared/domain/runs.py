@@ -65,7 +65,7 @@ class Access:
 
     account: Account
     before: NetworkState
-    would_open: bool = False  # whether the nodes need it changed; only a dry run asks
+    would_open: bool = False  # whether the nodes need it changed: a dry run leaves it at that
     terms: AccessTerms = AS_FOUND
 
 

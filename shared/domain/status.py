@@ -82,6 +82,8 @@ def opening_note(request: WarmupRequest, access: Access) -> str:
         return f"{name} would be opened first" if access.would_open else f"{name} needs no opening"
     if access.before.is_public:
         return f"{access.account.name} was open already"
+    if not access.would_open:
+        return f"{access.account.name} needs no opening, and stays as it is"
     return f"{access.account.name} was closed; it is closed again when the last run has ended"
 
 

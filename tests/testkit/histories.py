@@ -60,6 +60,7 @@ class RegisteredStory:
         """Replay a history on the SDK, and say what the extension would do next."""
         answer = json.loads(self._handle(_context(history)))
         assert "error" not in answer, answer["error"]
+        assert answer["customStatus"], "what an episode does not say again is cleared"
         return replay(history, answer["actions"][0] if answer["actions"] else [], self._names)
 
 

@@ -85,7 +85,9 @@ class World:
         return found != OPENED
 
     def open(self, account: Account, found: NetworkState) -> Refusal | None:
-        del account, found
+        del account
+        if not self.must_open(found):
+            return None
         self._effect()
         assert self.ledger.before == FOUND, "opened before it was written down"
         self.network_state = OPENED
@@ -328,6 +330,28 @@ def test_an_account_that_was_open_is_left_open() -> None:
 
     assert close_access(query, accounts=world, ledgers=world, clock=world.clock) == ()
     assert (world.network_state, world.ledger.to_restore) == (OPENED, None)
+
+
+def test_what_others_do_to_an_account_that_was_open_stays() -> None:
+    world = World(network_state=OPENED)
+    world.perform("open", "run1")
+    world.network_state = FOUND  # an operator closes it
+
+    world.perform("close", "run1")
+
+    assert (world.network_state, world.ledger.before) == (FOUND, None)
+
+
+def test_who_joins_when_it_was_closed_meanwhile_opens_and_restores_it() -> None:
+    world = World(network_state=OPENED)
+    world.perform("open", "run1")
+    world.network_state = FOUND
+    world.perform("open", "run2")
+    assert (world.network_state, world.ledger.before) == (OPENED, FOUND)
+
+    world.perform("close", "run1")
+    world.perform("close", "run2")
+    assert world.network_state == FOUND
 
 
 def test_an_account_that_the_app_may_not_find_any_more_is_closed_by_its_ledger() -> None:

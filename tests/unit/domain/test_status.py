@@ -241,7 +241,15 @@ def test_a_run_that_never_looked_fetched_nothing() -> None:
 def test_the_opening_is_told_as_it_was_found(state: str, note: str) -> None:
     before = NetworkState(public_network_access=state, default_action="Allow", rules="{}")
 
-    assert opening_note(a.request(), Access(account=a.ACCOUNT, before=before)) == note
+    opened = Access(account=a.ACCOUNT, before=before, would_open=not before.is_public)
+    assert opening_note(a.request(), opened) == note
+
+
+def test_a_closed_account_that_nobody_opens_is_told_as_that() -> None:
+    before = NetworkState(public_network_access="Disabled", default_action="Deny", rules="{}")
+
+    note = opening_note(a.request(), Access(account=a.ACCOUNT, before=before, would_open=False))
+    assert note == "blastdata needs no opening, and stays as it is"
 
 
 @pytest.mark.parametrize(
