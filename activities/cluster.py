@@ -48,7 +48,7 @@ def apply_daemonset(
     """Write one database's objects; applied server-side, so repeating it changes nothing.
 
     An activity may outlive its run by minutes: one whose run no longer holds the database writes nothing,
-    or takes away what it wrote while the run gave the database up. Nor is anything written for a run that
+    or takes away what it wrote while the run's pods were put away. Nor is anything written for a run that
     was asked to end; one that is asked meanwhile hears of it at its first look.
     """
     may_not = hold_on(_held_for(order), claims).refusal
@@ -82,23 +82,26 @@ def observe_nodes(order: LookOrder, *, clusters: Clusters, claims: Claims) -> Ob
     return replace(_summed_up(order, look), stopped=stopped)
 
 
-def stop_verifying(holdings: Holdings, *, clusters: Clusters) -> int:
+def stop_verifying(holdings: Holdings, *, clusters: Clusters, claims: Claims) -> int:
     """Let the pods of this run warm nodes that join later; repeating it changes nothing."""
+    claims.end(holdings.cluster, holdings.databases, holdings.run_id)
     return sum(
         clusters.stop_verifying(holdings.cluster, database, holdings.run_id)
         for database in holdings.databases
     )
 
 
-def retire_daemonsets(holdings: Holdings, *, clusters: Clusters) -> int:
+def retire_daemonsets(holdings: Holdings, *, clusters: Clusters, claims: Claims) -> int:
     """Delete the DaemonSets that carry this run's id; what is gone already is no error."""
+    claims.end(holdings.cluster, holdings.databases, holdings.run_id)
     return sum(
         clusters.remove(holdings.cluster, database, holdings.run_id) for database in holdings.databases
     )
 
 
-def keep_warm_nodes(order: LookOrder, *, clusters: Clusters) -> int:
+def keep_warm_nodes(order: LookOrder, *, clusters: Clusters, claims: Claims) -> int:
     """Leave pods on warm nodes only, or none at all; how many stay. Looking again finds the same nodes."""
+    claims.end(order.cluster, tuple(staged.database for staged in order.databases), order.run_id)
     return sum(_keep(order, seen, clusters) for seen in clusters.look(order).databases)
 
 

@@ -43,9 +43,9 @@ def hands(world: World, clock: Callable[[], datetime]) -> df.Blueprint:
         rules=world.pod_rules,
     )
     bind(blueprint, observe_nodes, clusters=world.clusters, claims=world.claims)
-    bind(blueprint, keep_warm_nodes, clusters=world.clusters)
-    bind(blueprint, stop_verifying, clusters=world.clusters)
-    bind(blueprint, retire_daemonsets, clusters=world.clusters)
+    bind(blueprint, keep_warm_nodes, clusters=world.clusters, claims=world.claims)
+    bind(blueprint, stop_verifying, clusters=world.clusters, claims=world.claims)
+    bind(blueprint, retire_daemonsets, clusters=world.clusters, claims=world.claims)
     bind(blueprint, close_access, **account_book)
     bind(blueprint, release_claims, claims=world.claims)
     bind(blueprint, record_ending)

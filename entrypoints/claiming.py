@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from entrypoints.task_hub import TaskHub
 from entrypoints.waiting import within
-from shared.domain.claims import Claim, Claimed, Conflict, HeldBy, judge_claims
+from shared.domain.claims import Claim, Claimed, Conflict, HeldBy, judge_claims, taken_over
 from shared.domain.hubs import may_judge
 from shared.domain.model import Database, WarmupRequest
 from shared.ports import Claims, PassingError
@@ -59,7 +59,7 @@ def _read(bid: Bid, claims: Claims) -> Held:
 def _take(wanted: Sequence[Claim], held: Held, claims: Claims) -> bool:
     """Take all in order, so that of two bids one loses at the first database they share."""
     return all(
-        (over is not None and over.run_id == claim.run_id) or claims.take(claim, over)
+        (over is not None and over.run_id == claim.run_id) or claims.take(taken_over(claim, over), over)
         for claim, over in ((claim, held[claim.database]) for claim in wanted)
     )
 
@@ -102,8 +102,8 @@ async def _same_purpose(bid: Bid, verdict: HeldBy | Conflict, held: Held, hub: T
             message=f"run {verdict.run_id} of task hub {theirs[0].hub} holds these databases (another "
             "slot, or another app over the same storage); wait for it, or cancel it there"
         )
-    if any(claim.cancelled_by for claim in theirs):
-        return Conflict(message=f"run {verdict.run_id} is being cancelled; start again in a moment")
+    if any(claim.cancelled_by or claim.ended for claim in theirs):
+        return Conflict(message=f"run {verdict.run_id} is about to end; start again in a moment")
     state = await hub.find(verdict.run_id, with_input=True)
     mode = state.run.request.mode if state and state.run else bid.request.mode
     if mode is not bid.request.mode:

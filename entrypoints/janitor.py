@@ -172,8 +172,9 @@ async def _clear(claim: Claim, hub: TaskHub, ports: JanitorPorts) -> None:
 
 
 def _give_up(claim: Claim, ports: JanitorPorts, *, keep_pods: bool) -> None:
-    """The claim goes last: while it is there, the next round tries again."""
+    """The claim goes last: while it is there, a round tries again, or goes on to an older run's pods."""
     cluster, database, run_id = claim.cluster, claim.database, claim.run_id
+    ports.claims.end(cluster, (database,), run_id)
     if keep_pods:
         ports.clusters.stop_verifying(cluster, database, run_id)
     elif ports.clusters.remove(cluster, database, run_id):

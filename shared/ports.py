@@ -132,7 +132,10 @@ class Claims(Protocol):
         """Every claim there is, whether its run lives or not."""
 
     def drop(self, cluster: Cluster, databases: tuple[Database, ...], run_id: str) -> None:
-        """Give up what this run holds; nothing of others."""
+        """Give up what this run holds, and nothing of others; what was taken from a dead run is its again."""
+
+    def end(self, cluster: Cluster, databases: tuple[Database, ...], run_id: str) -> None:
+        """Let this run write no more pods of what it holds: what is under way takes away what it wrote."""
 
     def cancel(self, cluster: Cluster, database: Database, run_id: str, by: str) -> bool:
         """Ask the run to end; False when it no longer holds the database."""

@@ -1,14 +1,15 @@
 """Claims: one document per cluster and database, taken and changed by compare-and-swap."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from shared.adapters.documents import Documents, Version
-from shared.domain.claims import Claim
+from shared.domain.claims import Claim, given_back
 from shared.domain.model import Cluster, Database
 from shared.domain.naming import CLAIMS_FOLDER, claim_name
 from shared.ports import PassingError
 
-_TRIES = 5  # only a cancellation and an ending ever meet here
+_TRIES = 5  # only a cancellation, an ending and the janitor ever meet here
 
 
 class BlobClaims:
@@ -40,29 +41,38 @@ class BlobClaims:
         return tuple(version.value for version in found if version is not None)
 
     def drop(self, cluster: Cluster, databases: tuple[Database, ...], run_id: str) -> None:
-        """Delete those of this run, in whatever version they are."""
+        """Delete those of this run, or give them back, in whatever version they are."""
         for database in databases:
-            self._drop(cluster, database, run_id)
+            self._change(cluster, database, run_id, given_back)
+
+    def end(self, cluster: Cluster, databases: tuple[Database, ...], run_id: str) -> None:
+        """Mark those of this run."""
+        for database in databases:
+            self._change(cluster, database, run_id, lambda held: replace(held, ended=True))
 
     def cancel(self, cluster: Cluster, database: Database, run_id: str, by: str) -> bool:
         """Write down who asked; whoever asked first stays named."""
+        return self._change(
+            cluster, database, run_id, lambda held: replace(held, cancelled_by=held.cancelled_by or by)
+        )
+
+    def _change(
+        self, cluster: Cluster, database: Database, run_id: str, change: Callable[[Claim], Claim | None]
+    ) -> bool:
+        """Write what a claim of this run becomes, or delete it; False where it is not its own (any more)."""
         name = claim_name(cluster, database)
         for _ in range(_TRIES):
             found = self._read(cluster, database)
             if found is None or found.value.run_id != run_id:
                 return False
-            asked = replace(found.value, cancelled_by=found.value.cancelled_by or by)
-            if asked == found.value or self._documents.replace(name, asked, found.etag):
+            if self._becomes(name, found, change(found.value)):
                 return True
         raise _contended(name)
 
-    def _drop(self, cluster: Cluster, database: Database, run_id: str) -> None:
-        name = claim_name(cluster, database)
-        for _ in range(_TRIES):
-            found = self._read(cluster, database)
-            if found is None or found.value.run_id != run_id or self._documents.delete(name, found.etag):
-                return
-        raise _contended(name)
+    def _becomes(self, name: str, found: Version[Claim], changed: Claim | None) -> bool:
+        if changed is None:
+            return self._documents.delete(name, found.etag)
+        return changed == found.value or self._documents.replace(name, changed, found.etag)
 
     def _read(self, cluster: Cluster, database: Database) -> Version[Claim] | None:
         return self._documents.read(claim_name(cluster, database), Claim)

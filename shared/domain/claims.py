@@ -1,7 +1,7 @@
 """Which run holds a database on a cluster: two starts of the same thing are one run."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from shared.domain.model import Cluster, Database
@@ -20,6 +20,8 @@ class Claim:
     claimed_at: datetime
     cancelled_by: str | None = None  # the object id of who asked the run to end
     hub: str = ""  # the task hub that answers for the run
+    after: tuple[str, ...] = ()  # dead runs it was taken from, the last one last: their pods may be there yet
+    ended: bool = False  # whether the run's pods are being put away: it may write none any more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +59,23 @@ class Hold:
         return self.cancelled or self.lost
 
 
+def taken_over(claim: Claim, over: Claim | None) -> Claim:
+    """Remember whose pods may be left: the new run may end before it writes its own over them."""
+    known = () if over is None else (*over.after, over.run_id)
+    return replace(claim, after=tuple(run_id for run_id in known if run_id != claim.run_id))
+
+
+def given_back(claim: Claim) -> Claim | None:
+    """What a dropped claim becomes: the dead run's that it was taken from, for the janitor to put away."""
+    if not claim.after:
+        return None
+    return replace(claim, run_id=claim.after[-1], after=claim.after[:-1], cancelled_by=None, ended=True)
+
+
 def hold_of(run_id: str, held: Mapping[Database, Claim | None]) -> Hold:
     """Read it off the claims on a run's databases, whoever holds them now."""
-    ours = {each: claim for each, claim in held.items() if claim is not None and claim.run_id == run_id}
+    found = {each: claim for each, claim in held.items() if claim is not None and claim.run_id == run_id}
+    ours = {each: claim for each, claim in found.items() if not claim.ended}
     asked = (cancelled(claim.cancelled_by) for claim in ours.values() if claim.cancelled_by is not None)
     lost = (_lost(run_id, each) for each in held if each not in ours)
     hubs = (claim.hub for claim in ours.values())

@@ -16,12 +16,15 @@ from shared.domain.claims import Claimed, Conflict, HeldBy
 from shared.domain.hubs import FOREIGN_PATIENCE
 from shared.domain.leases import Ledger
 from shared.domain.model import Database, Mode, OnFailure
+from shared.domain.runs import Holdings
 from shared.ports import PassingError
+from shared.wire import encode
 
 # What a dead host had in flight becomes visible to another one after this long, at the backend's default.
 VISIBLE_AGAIN = timedelta(minutes=5)
 CLOSED_WITHIN_MINUTES = 3  # an owner is young for two; five are promised
 CANCELLED_AFTER = timedelta(seconds=8)  # while the nodes are at work
+PUTS_PODS_AWAY = ("stop_verifying", "keep_warm_nodes", "retire_daemonsets")
 TWO_DATABASES = (a.DATABASE, Database(name="nt", folder="nt"))
 
 
@@ -111,7 +114,8 @@ def check_second_start(world: World, story: Story, plot: Plot) -> None:
     if story.over or "release_claims" in story.called or plot.asked.get("dry_run"):
         return
     verdict = world.claim("run2", a.request(**plot.asked))
-    assert verdict == HeldBy(run_id=RUN_ID) or (plot.cancelled and isinstance(verdict, Conflict))
+    about_to_end = plot.cancelled or not set(PUTS_PODS_AWAY).isdisjoint(story.called)
+    assert verdict == HeldBy(run_id=RUN_ID) or (about_to_end and isinstance(verdict, Conflict))
 
 
 def yields_of(plot: Plot, folder: Path) -> int:
@@ -196,6 +200,63 @@ def test_what_is_ended_from_outside_at_any_yield_is_put_away_by_the_janitor(
         check_nothing_is_held(world, plot)
         if "release_claims" not in story.called:  # else all but its report was done
             assert not world.clusters.daemon_sets, f"left after {story.called[-1]}"
+
+
+@pytest.mark.parametrize("second", ["cancelled", "terminated"])
+def test_pods_of_a_dead_run_are_put_away_though_a_start_over_it_came_to_nothing(
+    second: str, tmp_path: Path
+) -> None:
+    for world, story in interrupted(PLOTS["success"], tmp_path):
+        if "release_claims" in story.called:
+            break
+        story.terminate()
+        assert isinstance(world.claim("run2", a.request()), Claimed)
+        over = Story(a.run(), world.perform, world.clock, "run2")
+        world.hub.stories["run2"] = over
+        if second == "terminated":
+            over.terminate()
+        else:
+            world.claims.cancel(a.CLUSTER, a.DATABASE, "run2", "oid")
+            over.tell_on()
+            assert over.output["status"] == "cancelled"
+        world.send_janitor(rounds=CLOSED_WITHIN_MINUTES)
+
+        check_nothing_is_held(world, PLOTS["success"])
+        assert not world.clusters.daemon_sets, f"left after {story.called[-1]}"
+
+
+def test_warm_pods_stay_though_a_start_over_their_claim_came_to_nothing(tmp_path: Path) -> None:
+    world, story = PLOTS["success"].begin(tmp_path)
+    left_behind = world.claims.read(a.CLUSTER, a.DATABASE)
+    story.tell_on()
+    assert left_behind is not None
+    world.claims.take(left_behind, over=None)
+    assert isinstance(world.claim("run2", a.request()), Claimed)
+    world.claims.drop(a.CLUSTER, (a.DATABASE,), "run2")
+    world.send_janitor(rounds=1)
+
+    assert world.claims.all() == ()
+    assert [there.run_id for there in world.clusters.daemon_sets.values()] == [RUN_ID]
+
+
+@pytest.mark.parametrize("by", ["the run", "the janitor"])
+def test_a_daemonset_on_its_way_while_its_run_is_put_away_does_not_stay(by: str, tmp_path: Path) -> None:
+    world, story = PLOTS["success"].begin(tmp_path)
+    while "grant_roles" not in story.called:
+        story.step()
+    held = Holdings(cluster=a.CLUSTER, databases=(a.DATABASE,), run_id=RUN_ID)
+    if by == "the janitor":
+        story.terminate()
+
+    def put_away() -> None:
+        if by == "the run":
+            world.perform("retire_daemonsets", encode(held))
+        else:
+            world.send_janitor(rounds=1)
+
+    world.clusters.meanwhile = put_away
+    story.act_unheard()
+    assert not world.clusters.daemon_sets
 
 
 @pytest.mark.parametrize(

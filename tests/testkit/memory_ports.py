@@ -17,7 +17,7 @@ from typing import Any
 from testkit import builders as a
 
 from shared.domain import naming
-from shared.domain.claims import Claim
+from shared.domain.claims import Claim, given_back
 from shared.domain.daemonset import PodRules, Rollout
 from shared.domain.leases import AccountLedger, Ledger, NetworkState
 from shared.domain.model import AccessTerms, Account, Cluster, ClusterFacts, Database, Engine, RoleGrant
@@ -94,7 +94,16 @@ class MemoryClaims:
             for database in databases:
                 name = naming.claim_name(cluster, database)
                 if name in self._held and self._held[name].run_id == run_id:
-                    del self._held[name]
+                    back = given_back(self._held.pop(name))
+                    if back is not None:
+                        self._held[name] = back
+
+    def end(self, cluster: Cluster, databases: tuple[Database, ...], run_id: str) -> None:
+        with self._lock:
+            for database in databases:
+                name = naming.claim_name(cluster, database)
+                if name in self._held and self._held[name].run_id == run_id:
+                    self._held[name] = replace(self._held[name], ended=True)
 
     def cancel(self, cluster: Cluster, database: Database, run_id: str, by: str) -> bool:
         with self._lock:

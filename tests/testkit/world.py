@@ -161,6 +161,7 @@ class Clusters:
     broken: frozenset[str]
     silent: bool = False  # no change gets through once all is rolled out
     warm_after: timedelta = WARM_AFTER
+    meanwhile: Callable[[], object] = lambda: None  # what happens while a DaemonSet is on its way
     daemon_sets: dict[str, Rolled] = field(default_factory=dict)
 
     def facts(self, cluster: Cluster) -> ClusterFacts | Refusal:
@@ -169,6 +170,7 @@ class Clusters:
 
     def apply(self, rollout: Rollout, manifest: Manifest) -> Refusal | None:
         """Write it; pods start anew only where their template is another."""
+        self.meanwhile()
         name, mode = manifest.database.name, rollout.plan.mode
         there = self.daemon_sets.get(name)
         if there is None or (there.run_id, there.mode) != (rollout.run_id, mode):

@@ -80,6 +80,30 @@ def test_a_run_drops_what_it_holds_and_nothing_of_others(documents: Documents) -
     assert claims.read(CLUSTER, CORE) == claim("run-2", CORE)
 
 
+def test_what_was_taken_from_dead_runs_is_given_back_to_one_after_the_other(documents: Documents) -> None:
+    claims = BlobClaims(documents)
+    assert claims.take(replace(claim("run-3"), after=("dead-1", "dead-2"), cancelled_by="oid"), over=None)
+
+    for run_id, after in (("run-3", ("dead-1",)), ("dead-2", ())):
+        claims.drop(CLUSTER, (NT,), run_id)
+        held = claims.read(CLUSTER, NT)
+        assert held is not None
+        assert (held.after, held.cancelled_by, held.ended) == (after, None, True)
+    claims.drop(CLUSTER, (NT,), "dead-1")
+    assert claims.read(CLUSTER, NT) is None
+
+
+def test_an_ending_is_marked_on_what_the_run_holds_and_nothing_of_others(documents: Documents) -> None:
+    claims = BlobClaims(documents)
+    claims.take(claim("run-1"), over=None)
+    claims.take(claim("run-2", CORE), over=None)
+    claims.end(CLUSTER, (NT, CORE), "run-1")
+    claims.end(CLUSTER, (NT, CORE), "run-1")
+
+    assert claims.read(CLUSTER, NT) == replace(claim("run-1"), ended=True)
+    assert claims.read(CLUSTER, CORE) == claim("run-2", CORE)
+
+
 def test_all_claims_are_told_whoever_holds_them(documents: Documents) -> None:
     claims = BlobClaims(documents)
     assert claims.all() == ()

@@ -7,7 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from testkit.builders import CLUSTER
 
-from shared.domain.claims import Claim, Claimed, Conflict, HeldBy, cancelled, hold_of, judge_claims
+from shared.domain.claims import (
+    Claim,
+    Claimed,
+    Conflict,
+    HeldBy,
+    cancelled,
+    given_back,
+    hold_of,
+    judge_claims,
+    taken_over,
+)
 from shared.domain.model import Database
 
 A, B, C = (Database(name=name, folder=name) for name in "abc")
@@ -91,3 +101,20 @@ def test_a_cancel_on_any_of_its_claims_reaches_a_run_and_no_other() -> None:
 
     assert hold_of("run1", held).refusal == cancelled("oid")
     assert hold_of("run2", held).cancelled is None
+
+
+def test_whoever_takes_over_remembers_all_whose_pods_may_be_left() -> None:
+    (first,), (second,), (third,) = claims("run1", A), claims("run2", A), claims("run3", A)
+    over = taken_over(third, taken_over(second, taken_over(first, None)))
+
+    assert over.after == ("run1", "run2")
+    assert taken_over(first, over).after == ("run2", "run3")  # never itself
+
+
+def test_what_is_given_back_is_nobodys_to_write_with() -> None:
+    (first,), (second,) = claims("run1", A), claims("run2", A)
+    back = given_back(taken_over(second, first))
+
+    assert back is not None
+    assert hold_of("run1", {A: back}).lost is not None
+    assert given_back(back) is None
