@@ -4,14 +4,16 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from typing import NoReturn
 
 from activities.claims import hold_on
 from shared.domain import leases
 from shared.domain.events import Change, Event, line_of
+from shared.domain.model import Account
 from shared.domain.phases import Phase
 from shared.domain.refusals import Reason, Refusal
 from shared.domain.runs import Access, AccountQuery, OpeningOrder
-from shared.ports import Accounts, Claims, Ledgers
+from shared.ports import Accounts, Claims, LedgerPage, Ledgers, PassingError
 
 Clock = Callable[[], datetime]
 _logger = logging.getLogger("warmup")
@@ -52,6 +54,9 @@ def open_access(
         refusal = accounts.open(account, found)
         if refusal is not None:
             return refusal
+        kept = _is_kept(page, ledger)
+    if not kept:
+        _write_down_again(account, found, accounts, ledgers)
     before = ledger.before or found
     opened = accounts.must_open(before)  # also where an earlier try or another run did it
     if opened:
@@ -82,7 +87,33 @@ def close_access(
             if accounts.must_open(before):
                 closed = replace(_event(Change.ACCOUNT_CLOSED, query), error=leases.told_of(lost))
                 _logger.info(line_of(closed))
+        elif ledger.before is not None:
+            # One that lost the lease while it restored may have closed it under those who joined since.
+            accounts.open(account, accounts.network(account))
     return lost
+
+
+def _is_kept(page: LedgerPage, ledger: leases.Ledger) -> bool:
+    """Whether nobody else was at the books while ARM was asked: a host may be frozen for minutes there."""
+    try:
+        page.write(ledger)
+    except PassingError:
+        return False
+    return True
+
+
+def _write_down_again(
+    account: Account, found: leases.NetworkState, accounts: Accounts, ledgers: Ledgers
+) -> NoReturn:
+    """Others may have settled the books before the account was opened; the janitor goes by what they say.
+
+    Raises:
+        PassingError: always; the next try opens it under a lease, unless its run is over.
+    """
+    if accounts.must_open(found):
+        with ledgers.held(account) as page:
+            page.write(leases.remembering(page.read(), found))
+    raise PassingError(f"the ledger of account {account.name!r} was lost while the account was opened")
 
 
 def _too_late(query: AccountQuery, known: leases.Ledger) -> Refusal | None:

@@ -95,6 +95,11 @@ def join(ledger: Ledger, owner: Owner, *, found: NetworkState | None) -> Ledger:
     return replace(ledger, owners=(*others, owner), before=ledger.before or found)
 
 
+def remembering(ledger: Ledger, found: NetworkState) -> Ledger:
+    """Whoever lost the lease and opened all the same owes the account what it found, whoever is in by now."""
+    return replace(ledger, before=ledger.before or found)
+
+
 def leave(ledger: Ledger, run_ids: AbstractSet[str], now: datetime) -> Ledger:
     """Runs are over, and remembered for a while; `before` stays until the account is as it was."""
     known = tuple(

@@ -1,7 +1,7 @@
 """The access ledger of a storage account, through every order of runs, crashes and the janitor."""
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
@@ -31,6 +31,7 @@ from shared.domain.leases import (
 from shared.domain.model import AccessTerms, Account
 from shared.domain.refusals import Reason, Refusal
 from shared.domain.runs import AccountQuery, Holdings, OpeningOrder
+from shared.ports import PassingError
 
 NOON = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 RULES = '{"ipRules":[{"value":"192.0.2.7"}],"virtualNetworkRules":[]}'
@@ -60,6 +61,22 @@ class CrashError(Exception):
     """The host dies here."""
 
 
+@dataclass(frozen=True)
+class Page:
+    """The ledger under one lease."""
+
+    world: "World"
+    lease: int
+
+    def read(self) -> Ledger:
+        return self.world.ledger
+
+    def write(self, ledger: Ledger) -> None:
+        if self.lease != self.world.leases:
+            raise PassingError("the lease was lost")
+        self.world.write(ledger)
+
+
 @dataclass
 class World:
     """An account and its ledger; what the hands need of both, and a host that may die at any effect."""
@@ -71,6 +88,8 @@ class World:
     effects_left: int = NEVER
     left: set[str] = field(default_factory=set)  # who has left for good, as the ledger was told
     claims: MemoryClaims = field(default_factory=lambda: claims_of(*RUNS))
+    meanwhile: Callable[[], object] | None = None  # what others do once the lease is lost, before ARM acts
+    leases: int = 0  # how many were taken; the last one counts
     hidden: Refusal | None = None  # why the account cannot be found by its name, though it is there
 
     def find(self, query: AccountQuery) -> Account | Refusal:
@@ -88,42 +107,43 @@ class World:
         del account
         if not self.must_open(found):
             return None
-        self._effect()
+        self.effect()
         assert self.ledger.before == FOUND, "opened before it was written down"
+        self._freeze()
         self.network_state = OPENED
         return None
 
     def restore(self, account: Account, before: NetworkState, *, overdue: bool = False) -> tuple[str, ...]:
         del account, overdue
-        self._effect()
+        self.effect()
         assert not self.ledger.owners, "closed under a live owner"
+        self._freeze()
         self.network_state = before
         return ()
 
     def all(self) -> tuple[AccountLedger, ...]:
         return (AccountLedger(account=ACCOUNT, ledger=self.ledger),)
 
-    def held(self, account: Account) -> AbstractContextManager["World"]:
-        """One writer at a time; a dead one's lease runs out."""
+    @contextmanager
+    def held(self, account: Account) -> Iterator["Page"]:
+        """One writer at a time; the lease of one that is dead or frozen runs out."""
         del account
-
-        @contextmanager
-        def page() -> Iterator[World]:
-            yield self
-
-        return page()
-
-    def read(self) -> Ledger:
-        return self.ledger
-
-    def write(self, ledger: Ledger) -> None:
-        self._effect()
-        self.ledger = ledger
+        self.leases += 1
+        yield Page(self, self.leases)
 
     def clock(self) -> datetime:
         return self.now
 
-    def _effect(self) -> None:
+    def write(self, ledger: Ledger) -> None:
+        self.effect()
+        self.ledger = ledger
+
+    def _freeze(self) -> None:
+        happens, self.meanwhile = self.meanwhile, None
+        if happens is not None:
+            happens()
+
+    def effect(self) -> None:
         if self.effects_left == 0:
             raise CrashError
         self.effects_left -= 1
@@ -321,6 +341,53 @@ def test_only_the_last_one_out_restores() -> None:
 
     assert leave(both, {"run1"}, NOON).to_restore is None
     assert leave(both, {"run1", "run2"}, NOON).to_restore == FOUND
+
+
+def test_who_opens_after_its_books_were_settled_without_it_leaves_the_way_back_written_down() -> None:
+    world = World()
+
+    def janitor() -> None:
+        world.now += timedelta(minutes=3)
+        world.leases += 1
+        world.sweep(frozenset({"run1"}))
+
+    world.meanwhile = janitor
+    with pytest.raises(PassingError, match="was lost while the account was opened"):
+        world.perform("open", "run1")
+
+    world.check()
+    world.check_settled()
+
+
+def test_who_opens_after_another_joined_an_account_that_it_opened_leaves_the_way_back_to_the_other() -> None:
+    world = World()
+
+    def others() -> None:
+        world.perform("close", "run1")
+        world.network_state = OPENED  # as ours is about to make it
+        world.perform("open", "run2")
+
+    world.meanwhile = others
+    with pytest.raises(PassingError):
+        world.perform("open", "run1")
+    assert (world.network_state, world.ledger.before) == (OPENED, FOUND)
+
+    world.perform("close", "run2")
+    assert world.network_state == FOUND
+
+
+def test_who_closes_under_one_that_joined_since_opens_again_at_its_next_try() -> None:
+    world = World()
+    world.perform("open", "run1")
+    world.meanwhile = lambda: world.perform("open", "run2")
+    with pytest.raises(PassingError):
+        world.perform("close", "run1")
+    assert world.network_state == FOUND
+
+    world.perform("close", "run1")
+    assert (world.network_state, world.ledger.before) == (OPENED, FOUND)
+    world.perform("close", "run2")
+    world.check_settled()
 
 
 def test_an_account_that_was_open_is_left_open() -> None:
