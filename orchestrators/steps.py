@@ -184,7 +184,7 @@ class Steps:
         missing: Missing | None = yield from self._call("find_missing", query, Missing | None)
         return missing
 
-    def grant_roles(self, plan: WarmupPlan, account: Account) -> Verb[tuple[RoleGrant, ...]]:
+    def grant_roles(self, plan: WarmupPlan, account: Account) -> Verb[None]:
         """Let the nodes read blobs and images; a role we may not grant is shown with its remedy."""
         query = RoleQuery(
             principal_id=plan.kubelet.object_id,
@@ -193,16 +193,16 @@ class Steps:
             cluster=plan.cluster,
         )
         grants: tuple[RoleGrant, ...] = yield from self._call("grant_roles", query, tuple[RoleGrant, ...])
-        return grants
+        self.run = replace(self.run, grants=grants)
 
     def apply(self, plan: WarmupPlan) -> Verb[None]:
         """Put every database onto the nodes, side by side."""
         for answer in (yield from self._call_each("apply_daemonset", self._rollouts(plan), Refusal | None)):
             self.accept(answer)
 
-    def keep(self, plan: WarmupPlan, grants: tuple[RoleGrant, ...]) -> None:
+    def keep(self, plan: WarmupPlan) -> None:
         """Remember what the watch needs, for this history and the next."""
-        self.run = replace(self.run, watching=Watching(plan=plan, grants=grants, looks=0, last=None))
+        self.run = replace(self.run, watching=Watching(plan=plan, looks=0, last=None))
 
     def look(self) -> Verb[Observation | Blind]:
         """Look at every targeted node once, and show what was seen; byte counts never fall.
@@ -232,6 +232,7 @@ class Steps:
             deadline=self._watching.deadline,
             allow_partial=self.request.allow_partial,
             began=self.run.started_at or self.now,
+            rolled_out=self._rolled_out,
             now=self.now,
         )
 
@@ -300,7 +301,7 @@ class Steps:
             cluster=watching.plan.cluster,
             databases=watching.plan.databases,
             run_id=self.run_id,
-            applied_at=self.run.journal.record(Step.WARMING_UP).started_at or self.now,
+            applied_at=self._rolled_out,
             now=self.now,
             missing=missing_in(watching.last),
             terms=watching.plan.terms,
@@ -314,6 +315,10 @@ class Steps:
     def _watching(self) -> Watching:
         assert self.run.watching is not None  # the story keeps its plan before it watches
         return self.run.watching
+
+    @property
+    def _rolled_out(self) -> datetime:
+        return self.run.journal.record(Step.WARMING_UP).started_at or self.now
 
     def _rollouts(self, plan: WarmupPlan) -> list[RolloutOrder]:
         return [

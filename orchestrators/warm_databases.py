@@ -56,17 +56,17 @@ def set_out(steps: Steps) -> Verb[None]:
     steps.end(Step.CONFIGURING)
     if steps.request.dry_run:
         missing = yield from steps.find_missing(plan, facts)
-        steps.keep(plan, ())
+        steps.keep(plan)
         closed = (access.account.name,) if access.would_open else ()
         steps.finish(Ending(outcome=Outcome.PLANNED, would_open=closed, missing=missing))
 
     steps.begin(Step.ROLES)
-    grants = yield from steps.grant_roles(plan, access.account)
+    yield from steps.grant_roles(plan, access.account)
     steps.end(Step.ROLES)
 
     steps.begin(Step.WARMING_UP)
     yield from steps.apply(plan)
-    steps.keep(plan, grants)
+    steps.keep(plan)
 
 
 def set_out_to_release(steps: Steps) -> Verb[None]:
@@ -82,13 +82,13 @@ def set_out_to_release(steps: Steps) -> Verb[None]:
     plan = steps.accept(plan_warmup(grounds, kubelet))
     steps.end(Step.CONFIGURING)
     if steps.request.dry_run:
-        steps.keep(plan, ())
+        steps.keep(plan)
         steps.finish(Ending(outcome=Outcome.PLANNED))
 
     steps.pass_over(Step.ROLES, "a release needs no roles")
     steps.begin(Step.WARMING_UP)
     yield from steps.apply(plan)
-    steps.keep(plan, ())
+    steps.keep(plan)
 
 
 def watch(steps: Steps) -> Verb[Ending | None]:

@@ -57,6 +57,7 @@ class Watch:
     deadline: datetime
     allow_partial: bool
     began: datetime
+    rolled_out: datetime
     now: datetime
 
 
@@ -133,7 +134,7 @@ def _first_cause(seen: Observation) -> str:
 
 
 def _pause(watch: Watch, seen: Observation) -> timedelta:
-    young = watch.now - watch.began < QUICK_WHILE
+    young = watch.now - watch.rolled_out < QUICK_WHILE
     return QUICK_LOOK if young or not seen.settled or _nearly_done(seen.databases) else SLOW_LOOK
 
 

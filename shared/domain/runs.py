@@ -26,7 +26,6 @@ class Watching:
     """A run whose DaemonSets are applied: what the watch needs to go on after continue-as-new."""
 
     plan: WarmupPlan
-    grants: tuple[RoleGrant, ...]
     looks: int
     last: Observation | None
     blind: Blind | None = None  # while nobody answers
@@ -45,6 +44,7 @@ class Run:
     request: WarmupRequest
     started_at: datetime | None = None
     journal: Journal = field(default_factory=Journal)
+    grants: tuple[RoleGrant, ...] = ()
     watching: Watching | None = None
 
 

@@ -113,13 +113,14 @@ def _fits(status: Mapping[str, object]) -> bool:
 
 def _steps(run: Run) -> dict[str, Json]:
     steps = run.journal.shown()
+    if run.grants or run.watching:
+        steps[Step.ROLES.value]["roles_assigned"] = [grant.role for grant in run.grants if not grant.remedy]
+    remedies = [grant.remedy for grant in run.grants if grant.remedy]
+    if remedies:
+        steps[Step.ROLES.value]["remedies"] = remedies
     watching = run.watching
     if watching is None:
         return steps
-    steps[Step.ROLES.value]["roles_assigned"] = [grant.role for grant in watching.grants if not grant.remedy]
-    remedies = [grant.remedy for grant in watching.grants if grant.remedy]
-    if remedies:
-        steps[Step.ROLES.value]["remedies"] = remedies
     if watching.last is not None:
         ready, total = (
             watching.last.total(lambda p: p.nodes_ready),

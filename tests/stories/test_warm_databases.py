@@ -12,7 +12,7 @@ from testkit.world_answers import ALL_BUSY, ALL_READY, MAX_ROWS, REFUSAL, answer
 
 from orchestrators.steps import LOOKS_PER_HISTORY
 from shared.domain.causes import Kind
-from shared.domain.model import Database, Mode, OnFailure
+from shared.domain.model import Database, Mode, OnFailure, RoleGrant
 from shared.domain.observing import NodeStanding
 from shared.domain.reporting import AgentReport
 from shared.domain.status import MAX_STATUS_CHARACTERS
@@ -250,6 +250,15 @@ def test_however_much_is_left_over_the_status_stays_small() -> None:
     assert "stop_verifying is left to the janitor" in note
     assert "close_access is left to the janitor" in note
     assert max(len(json.dumps(status)) for status in told.statuses) <= MAX_STATUS_CHARACTERS
+
+
+def test_a_role_that_was_refused_is_told_before_the_first_look_and_where_the_roll_out_fails() -> None:
+    denied = RoleGrant(role="AcrPull", scope="/s", outcome="refused", remedy="az role assignment create")
+    told = tell(a.run(), answers(grant_roles=(denied,), apply_daemonset=REFUSAL))
+
+    shown = [status["steps"] for status in told.statuses if "remedies" in status["steps"]["roles"]]
+    assert "started_at" not in shown[0]["disable_storage"]
+    assert told.output["steps"]["roles"]["remedies"] == [denied.remedy]
 
 
 def test_rules_that_could_not_be_written_back_are_told_to_the_operator() -> None:

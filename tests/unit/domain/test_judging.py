@@ -10,7 +10,16 @@ from testkit import builders as a
 
 from shared.domain.causes import Kind
 from shared.domain.claims import cancelled
-from shared.domain.judging import Ending, KeepWaiting, Outcome, Watch, judge, refused
+from shared.domain.judging import (
+    QUICK_LOOK,
+    SLOW_LOOK,
+    Ending,
+    KeepWaiting,
+    Outcome,
+    Watch,
+    judge,
+    refused,
+)
 from shared.domain.model import WarmupPlan
 from shared.domain.observing import NodeStanding, NodeState
 from shared.domain.planning import Grounds, plan_warmup
@@ -37,7 +46,12 @@ def plan() -> WarmupPlan:
 
 
 def watch(minutes: float = 10, **changes: Any) -> Watch:
-    plain: dict[str, Any] = {"deadline": plan().deadline, "allow_partial": False, "began": BEGAN}
+    plain: dict[str, Any] = {
+        "deadline": plan().deadline,
+        "allow_partial": False,
+        "began": BEGAN,
+        "rolled_out": BEGAN,
+    }
     return Watch(**(plain | changes), now=BEGAN + timedelta(minutes=minutes))
 
 
@@ -175,3 +189,12 @@ def test_a_refusal_ends_with_its_sentence() -> None:
 
 def test_a_run_that_was_asked_to_end_did_not_fail() -> None:
     assert refused(cancelled("user-oid")) == Ending(outcome=Outcome.CANCELLED, error="cancelled by user-oid")
+
+
+def test_looks_are_quick_at_first_from_the_roll_out_on_however_long_the_opening_took() -> None:
+    look = a.seen(a.copying("node0", done=0))
+    ages = {20: QUICK_LOOK, 40: SLOW_LOOK}
+
+    for age, pause in ages.items():
+        rolled_out = BEGAN + timedelta(minutes=10) - timedelta(seconds=age)
+        assert judge(watch(rolled_out=rolled_out), look) == KeepWaiting(pause=pause)

@@ -43,9 +43,12 @@ def journal(last: Step) -> Journal:
 
 
 def watched(look: Observation | None, grants: tuple[RoleGrant, ...] = (), **changes: Any) -> Run:
-    watching = Watching(plan=plan(), grants=grants, looks=7, last=look)
     return Run(
-        request=a.request(**changes), started_at=NOON, journal=journal(Step.POLLING), watching=watching
+        request=a.request(**changes),
+        started_at=NOON,
+        journal=journal(Step.POLLING),
+        grants=grants,
+        watching=Watching(plan=plan(), looks=7, last=look),
     )
 
 
