@@ -85,6 +85,7 @@ class Steps:
         self.run = given if given.started_at else replace(given, started_at=self.now)
         self._shown: Json | None = None
         self.left_over = ""  # what could not be wound up, in sentences
+        self._crowded = False  # whether fan-outs that were repeated have filled this history
         self._joined = False  # whether the account's ledger may name this run
         self._pods_left = False  # whether there are pods that only the janitor can take away now
 
@@ -239,7 +240,7 @@ class Steps:
     @property
     def history_is_full(self) -> bool:
         """Whether it is time to begin a new one."""
-        return self._watching.looks % LOOKS_PER_HISTORY == 0
+        return self._crowded or self._watching.looks % LOOKS_PER_HISTORY == 0
 
     def continue_as_new(self) -> None:
         """Begin a new history with what is known."""
@@ -358,6 +359,7 @@ class Steps:
             except Exception as failure:  # noqa: BLE001 - SDK 1.x raises nothing sharper
                 if pause is None:
                     self.finish(failed(_cause_of(failure)))
+                self._crowded = True
                 yield from self.sleep(pause)
             else:
                 return [decode(kind, answer) for answer in answers]

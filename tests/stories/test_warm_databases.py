@@ -1,6 +1,8 @@
 """The story of a warm-up, told to each of its endings."""
 
 import json
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -171,6 +173,28 @@ def test_what_cannot_be_wound_up_is_left_to_the_janitor_and_said() -> None:
 
     assert told.output["status"] == "succeeded"
     assert "the account is locked" in told.output["steps"]["disable_storage"]["note"]
+
+
+def test_fan_outs_that_need_every_try_keep_every_history_short() -> None:
+    many = tuple(Database(name=f"db{n:02}", folder="f") for n in range(16))
+    tries: Counter[str] = Counter()
+
+    def at_the_last_try(name: str, answer: object) -> Callable[[Any], Any]:
+        def perform(value: Any) -> Any:
+            tries[name] += 1
+            if tries[name] % len(many) == 0 and tries[name] < 4 * len(many):
+                return RuntimeError("no answer")
+            return answer(value) if callable(answer) else answer
+
+        return perform
+
+    plain = answers(*[ALL_BUSY] * 70, ALL_READY)
+    slow = {name: at_the_last_try(name, plain[name]) for name in ("describe_database", "apply_daemonset")}
+    told = tell(a.run(databases=many), plain | slow)
+
+    assert told.output["status"] == "succeeded"
+    assert tries == {"describe_database": 64, "apply_daemonset": 64}
+    assert max(told.rows_per_history) <= MAX_ROWS
 
 
 def test_two_hours_of_watching_keep_every_history_short() -> None:
