@@ -47,16 +47,17 @@ def open_access(
         if may_not is not None:
             return may_not
         found = accounts.network(account)
-        owner = leases.Owner(run_id=query.run_id, since=clock(), hub=hold.hub)
         # Only what we are about to change is ours to write back: what others do to an open account stays.
-        ledger = leases.join(known, owner, found=found if accounts.must_open(found) else None)
+        ours = found if accounts.must_open(found) else None
+        owner = leases.Owner(run_id=query.run_id, since=clock(), hub=hold.hub)
+        ledger = leases.join(known, owner, found=ours)
         page.write(ledger)
         refusal = accounts.open(account, found)
         if refusal is not None:
             return refusal
-        kept = _is_kept(page, ledger)
-    if not kept:
-        _write_down_again(account, found, accounts, ledgers)
+        kept = ours is None or _is_kept(page, ledger)
+    if ours is not None and not kept:
+        _write_down_again(account, ours, ledgers)
     before = ledger.before or found
     opened = accounts.must_open(before)  # also where an earlier try or another run did it
     if opened:
@@ -102,17 +103,14 @@ def _is_kept(page: LedgerPage, ledger: leases.Ledger) -> bool:
     return True
 
 
-def _write_down_again(
-    account: Account, found: leases.NetworkState, accounts: Accounts, ledgers: Ledgers
-) -> NoReturn:
+def _write_down_again(account: Account, found: leases.NetworkState, ledgers: Ledgers) -> NoReturn:
     """Others may have settled the books before the account was opened; the janitor goes by what they say.
 
     Raises:
         PassingError: always; the next try opens it under a lease, unless its run is over.
     """
-    if accounts.must_open(found):
-        with ledgers.held(account) as page:
-            page.write(leases.remembering(page.read(), found))
+    with ledgers.held(account) as page:
+        page.write(leases.remembering(page.read(), found))
     raise PassingError(f"the ledger of account {account.name!r} was lost while the account was opened")
 
 

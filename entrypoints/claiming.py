@@ -59,7 +59,8 @@ def _read(bid: Bid, claims: Claims) -> Held:
 def _take(wanted: Sequence[Claim], held: Held, claims: Claims) -> bool:
     """Take all in order, so that of two bids one loses at the first database they share."""
     return all(
-        (over is not None and over.run_id == claim.run_id) or claims.take(taken_over(claim, over), over)
+        (over is not None and over.run_id == claim.run_id and not over.ended)
+        or claims.take(taken_over(claim, over), over)
         for claim, over in ((claim, held[claim.database]) for claim in wanted)
     )
 

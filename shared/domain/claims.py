@@ -61,8 +61,7 @@ class Hold:
 
 def taken_over(claim: Claim, over: Claim | None) -> Claim:
     """Remember whose pods may be left: the new run may end before it writes its own over them."""
-    known = () if over is None else (*over.after, over.run_id)
-    return replace(claim, after=tuple(run_id for run_id in known if run_id != claim.run_id))
+    return claim if over is None else replace(claim, after=(*over.after, over.run_id))
 
 
 def given_back(claim: Claim) -> Claim | None:

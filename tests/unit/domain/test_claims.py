@@ -108,7 +108,7 @@ def test_whoever_takes_over_remembers_all_whose_pods_may_be_left() -> None:
     over = taken_over(third, taken_over(second, taken_over(first, None)))
 
     assert over.after == ("run1", "run2")
-    assert taken_over(first, over).after == ("run2", "run3")  # never itself
+    assert taken_over(first, over).after == ("run1", "run2", "run3")  # purged, and asked for again
 
 
 def test_what_is_given_back_is_nobodys_to_write_with() -> None:
