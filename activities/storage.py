@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import datetime
 from typing import NoReturn
@@ -88,10 +89,47 @@ def close_access(
             if accounts.must_open(before):
                 closed = replace(_event(Change.ACCOUNT_CLOSED, query), error=leases.told_of(lost))
                 _logger.info(line_of(closed))
-        elif ledger.before is not None:
-            # One that lost the lease while it restored may have closed it under those who joined since.
-            accounts.open(account, accounts.network(account))
+    if ledger.owners and ledger.before is not None:
+        _let_in(account, accounts, ledgers)
     return lost
+
+
+def settle_account(
+    account: Account, dead: AbstractSet[str], *, accounts: Accounts, ledgers: Ledgers, clock: Clock
+) -> None:
+    """Drop owners that are no more; the last one gone, restore what was before.
+
+    Minutes may lie between the question who is dead and this, on a host that was frozen: who joined since
+    stays.
+    """
+    with ledgers.held(account) as page:
+        known, now = page.read(), clock()
+        gone = leases.abandoned(known, dead, now)
+        ledger = leases.leave(known, gone, now) if gone else known
+        if gone:
+            page.write(ledger)
+            _logger.info("dropped abandoned owners: account=%s run_ids=%s", account.name, sorted(gone))
+        before = ledger.to_restore
+        if before is None:
+            return
+        lost = accounts.restore(account, before, overdue=leases.is_overdue(ledger, now))
+        kept = _is_kept(page, leases.restored(ledger, lost))
+    if not kept:
+        _let_in(account, accounts, ledgers)
+    elif accounts.must_open(before):
+        _logger.info(line_of(_settled(account, ledger, lost)))
+
+
+def _let_in(account: Account, accounts: Accounts, ledgers: Ledgers) -> None:
+    """Open it for whoever is in: one that lost the lease while it restored may have shut them out."""
+    with ledgers.held(account) as page:
+        ledger, found = page.read(), accounts.network(account)
+        if not ledger.owners or ledger.before is None or not accounts.must_open(found):
+            return
+        accounts.open(account, found)
+        kept = _is_kept(page, ledger)
+    if not kept:
+        _write_down_again(account, ledger.before, ledgers)
 
 
 def _is_kept(page: LedgerPage, ledger: leases.Ledger) -> bool:
@@ -107,7 +145,7 @@ def _write_down_again(account: Account, found: leases.NetworkState, ledgers: Led
     """Others may have settled the books before the account was opened; the janitor goes by what they say.
 
     Raises:
-        PassingError: always; the next try opens it under a lease, unless its run is over.
+        PassingError: always; the next try does it under a lease, unless nobody is in any more.
     """
     with ledgers.held(account) as page:
         page.write(leases.remembering(page.read(), found))
@@ -122,6 +160,13 @@ def _too_late(query: AccountQuery, known: leases.Ledger) -> Refusal | None:
         message=f"run {query.run_id} is over: account {query.name!r} stays closed",
         remedy="start again",
     )
+
+
+def _settled(account: Account, ledger: leases.Ledger, lost: tuple[str, ...]) -> Event:
+    """Told of the run that left last: what opened an account and what closed it are one run's events."""
+    last = ledger.departed[-1].run_id if ledger.departed else ""
+    told = leases.told_of(lost)
+    return Event(event=Change.ACCOUNT_CLOSED, instance_id=last, account=account.name, error=told)
 
 
 def _event(change: Change, query: AccountQuery, phase: str = "") -> Event:

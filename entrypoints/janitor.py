@@ -8,22 +8,25 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TypeVar
 
 import azure.durable_functions as df
 import azure.functions as func
 
+from activities.storage import settle_account
 from entrypoints.claiming import YOUNG
+from entrypoints.run_states import RunState
+from entrypoints.silence import Silences
 from entrypoints.task_hub import TaskHub
 from entrypoints.threads import in_thread, invoked
 from shared.domain import leases
 from shared.domain.claims import Claim
-from shared.domain.events import Change, Event, line_of
 from shared.domain.hubs import may_judge
-from shared.domain.leases import AccountLedger, Ledger
-from shared.domain.model import Account
+from shared.domain.leases import AccountLedger
+from shared.domain.phases import stamp
 from shared.ports import Accounts, Claims, Clusters, FinalError, Ledgers, PassingError
 
 T = TypeVar("T")
@@ -42,6 +45,7 @@ class Rounds:
     """What this process has already done; forgetting it costs a second look, no more."""
 
     purged_at: datetime | None = None
+    silences: Silences = field(default_factory=Silences)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,35 +121,12 @@ async def _close_account(book: AccountLedger, hub: TaskHub, ports: JanitorPorts)
     now = ports.clock()
     judged = [owner for owner in book.ledger.owners if may_judge(hub.name, owner.hub, now - owner.since)]
     states = {owner.run_id: await hub.find(owner.run_id) for owner in judged}
-    dead = frozenset(run_id for run_id, state in states.items() if state is None or not state.live)
+    dead = frozenset(
+        [run_id for run_id, state in states.items() if state is None or not await _lives(state, hub, ports)]
+    )
     if leases.abandoned(book.ledger, dead, ports.clock()) or book.ledger.to_restore is not None:
-        await in_thread(lambda: _settle(book.account, dead, ports))
-
-
-def _settle(account: Account, dead: frozenset[str], ports: JanitorPorts) -> None:
-    """Drop owners that are no more; the last one gone, restore what was before.
-
-    Minutes may lie between the question and this, on a host that was frozen: who joined since stays.
-    """
-    with ports.ledgers.held(account) as page:
-        ledger, now = page.read(), ports.clock()
-        gone = leases.abandoned(ledger, dead, now)
-        if gone:
-            ledger = leases.leave(ledger, gone, now)
-            page.write(ledger)
-            _logger.info("dropped abandoned owners: account=%s run_ids=%s", account.name, sorted(gone))
-        before = ledger.to_restore
-        if before is not None:
-            lost = ports.accounts.restore(account, before, overdue=leases.is_overdue(ledger, now))
-            page.write(leases.restored(ledger, lost))
-            if ports.accounts.must_open(before):
-                _logger.info(line_of(replace(_closed(account, ledger), error=leases.told_of(lost))))
-
-
-def _closed(account: Account, ledger: Ledger) -> Event:
-    """Told of the run that left last: what opened an account and what closed it are one run's events."""
-    last = ledger.departed[-1].run_id if ledger.departed else ""
-    return Event(event=Change.ACCOUNT_CLOSED, instance_id=last, account=account.name)
+        settle = partial(settle_account, accounts=ports.accounts, ledgers=ports.ledgers, clock=ports.clock)
+        await in_thread(lambda: settle(book.account, dead))
 
 
 async def _clear_clusters(hub: TaskHub, ports: JanitorPorts) -> None:
@@ -165,7 +146,7 @@ async def _clear(claim: Claim, hub: TaskHub, ports: JanitorPorts) -> None:
     if not may_judge(hub.name, claim.hub, ports.clock() - claim.claimed_at):
         return
     state = await hub.find(claim.run_id, with_input=True)
-    if state.live if state else ports.clock() - claim.claimed_at < YOUNG:
+    if await _lives(state, hub, ports) if state else ports.clock() - claim.claimed_at < YOUNG:
         return
     warm = state is not None and state.left_warm_pods
     await in_thread(lambda: _give_up(claim, ports, keep_pods=warm))
@@ -180,6 +161,19 @@ def _give_up(claim: Claim, ports: JanitorPorts, *, keep_pods: bool) -> None:
     elif ports.clusters.remove(cluster, database, run_id):
         _logger.info("took DaemonSet away: run_id=%s database=%s", run_id, database.name)
     ports.claims.drop(cluster, (database,), run_id)
+
+
+async def _lives(state: RunState, hub: TaskHub, ports: JanitorPorts) -> bool:
+    """Whether it may still do something; one that is lost is ended, and dead to us though it is deaf."""
+    if not ports.rounds.silences.is_lost(state, ports.clock()):
+        return state.live
+    why = f"nothing was heard of it since {stamp(state.updated_at)}"
+    _logger.error("ending a lost run: run_id=%s status=%s %s", state.run_id, state.runtime_status, why)
+    try:
+        await hub.end(state.run_id, why)
+    except PassingError as fault:
+        _logger.warning("lost run was not ended: run_id=%s %s", state.run_id, fault)
+    return False
 
 
 async def _forget_runs(hub: TaskHub, ports: JanitorPorts) -> None:

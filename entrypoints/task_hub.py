@@ -63,6 +63,10 @@ class TaskHub:
             if "already exists" not in str(failure):
                 raise
 
+    async def end(self, run_id: str, why: str) -> None:
+        """Terminate one; where it is over already, nothing happens."""
+        await _answer(self._client.terminate(quote(run_id, safe=""), why))
+
     async def live(self) -> tuple[RunState, ...]:
         """Every warm-up that is under way, whoever started it."""
         return await self._list({"runtimeStatus": ",".join(LIVE_STATUSES)})

@@ -8,6 +8,7 @@ import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from ipaddress import ip_address
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from shared.domain.callers import Permissions
+from shared.domain.deadlines import LONGEST_RUN
 from shared.domain.keeping import KeptWarm, parse_kept_warm
 from shared.domain.model import AccessMode, Engine
 from shared.domain.requests import BadRequestError, RequestDefaults
@@ -22,7 +24,9 @@ from shared.domain.requests import BadRequestError, RequestDefaults
 E = TypeVar("E", bound=StrEnum)
 _logger = logging.getLogger("warmup.settings")
 _WHOLE = re.compile(r"[0-9]{1,5}")
-_SHORTEST_DEADLINE_MINUTES = 5  # the agent gives up two minutes before the run, and needs some to begin
+# The agent gives up two minutes before the run, and needs some to begin.
+_DEADLINE_MINUTES = range(5, LONGEST_RUN // timedelta(minutes=1) + 1)
+_RETENTION_DAYS = range(1, 3_651)
 _QUANTITY = re.compile(r"[1-9][0-9]*(Ki|Mi|Gi)")
 _TAINT = re.compile(r"[A-Za-z0-9./_-]+(=[A-Za-z0-9._-]*)?:(NoSchedule|PreferNoSchedule|NoExecute)")
 # The dashboard's taint of pools for searches, and the one that AKS gives every spot pool.
@@ -135,7 +139,7 @@ class Settings:
             pods=pods,
             auth=auth,
             kept_warm=_kept_warm(environment, pods, auth),
-            retention_days=_whole(environment, "WARMUP_RETENTION_DAYS", at_least=1) or 30,
+            retention_days=_whole(environment, "WARMUP_RETENTION_DAYS", _RETENTION_DAYS) or 30,
         )
 
 
@@ -183,7 +187,7 @@ def _pods(env: Mapping[str, str]) -> PodSettings:
             repository=env.get("WARMUP_IMAGE_REPOSITORY") or "ncbi/elb:1.4.0",
             registry_suffix=env.get("ACR_SUFFIX") or "azurecr.io",
             image=env.get("WARMUP_IMAGE") or None,
-            deadline_minutes=_whole(env, "WARMUP_DEADLINE_MINUTES", at_least=_SHORTEST_DEADLINE_MINUTES),
+            deadline_minutes=_whole(env, "WARMUP_DEADLINE_MINUTES", _DEADLINE_MINUTES),
         ),
         pause_image=env.get("WARMUP_PAUSE_IMAGE") or "mcr.microsoft.com/oss/kubernetes/pause:3.9",
         node_directory=_absolute(env, "WARMUP_NODE_DIRECTORY", "/workspace"),
@@ -287,12 +291,12 @@ def _choice(env: Mapping[str, str], name: str, kind: type[E], default: E) -> E:
         raise SettingsError(f"{name} is {env[name][:40]!r}; give one of {', '.join(kind)}") from None
 
 
-def _whole(env: Mapping[str, str], name: str, at_least: int) -> int | None:
+def _whole(env: Mapping[str, str], name: str, fit: range) -> int | None:
     text = env.get(name)
     if not text:
         return None
-    if not _WHOLE.fullmatch(text) or int(text) < at_least:
-        raise SettingsError(f"{name} is {text[:40]!r}; give a whole number from {at_least}")
+    if not _WHOLE.fullmatch(text) or int(text) not in fit:
+        raise SettingsError(f"{name} is {text[:40]!r}; give a whole number from {fit[0]} to {fit[-1]}")
     return int(text)
 
 

@@ -1,7 +1,8 @@
 """How long a run may take: at least what was planned, and what the measured rate needs while bytes arrive.
 
 Where nothing arrives nothing is added, so that a run that stands still ends when it was planned to; one that
-is slow but gets on is not cut off before its latest deadline.
+is slow but gets on is not cut off before its latest deadline. None lasts for ever: an account is open for it,
+and another task hub can tell by its age alone that it is no more.
 """
 
 from datetime import datetime, timedelta
@@ -9,6 +10,7 @@ from datetime import datetime, timedelta
 from shared.domain.model import WarmupPlan
 from shared.domain.progress import Observation
 
+LONGEST_RUN = timedelta(days=2)  # 6.7 TB on a node at the planned rate; what was fetched by then is kept
 HEADROOM = 1.5  # neighbours come and go on a disk and on an account
 READ_BACK_BYTES_PER_SECOND = 125_000_000  # the slowest disk seen: hashes that NCBI gave are checked there
 PUBLISHING = timedelta(minutes=10)  # and whatever else comes after the last byte, a restart of a pod included

@@ -6,8 +6,10 @@ its own a run looks like one that never was, so that nobody else may call it dea
 
 from datetime import timedelta
 
-# A slot may be deleted under its runs. Three days are longer than a run lasts, and an end to what it left.
-FOREIGN_PATIENCE = timedelta(days=3)
+from shared.domain.deadlines import LONGEST_RUN
+
+# A slot may be deleted under its runs: an end to what they left, once none of them can be at work any more.
+FOREIGN_PATIENCE = LONGEST_RUN + timedelta(days=1)
 
 
 def may_judge(ours: str, theirs: str, age: timedelta) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import assert_never
 
+from shared.domain.deadlines import LONGEST_RUN
 from shared.domain.model import (
     AS_FOUND,
     AccessMode,
@@ -148,12 +149,13 @@ def _latest_deadline(grounds: Grounds) -> datetime | None:
     """An operator's deadline is final."""
     if grounds.request.deadline_minutes is not None:
         return None
-    return grounds.now + LONGEST_STRETCH * _planned_span(grounds)
+    return grounds.now + min(LONGEST_STRETCH * _planned_span(grounds), LONGEST_RUN)
 
 
 def _planned_span(grounds: Grounds) -> timedelta:
     total = sum(staged.bytes for staged in grounds.databases)
-    return max(SHORTEST_DEADLINE, timedelta(seconds=planned_seconds(grounds.request, total)))
+    needed = timedelta(seconds=planned_seconds(grounds.request, total))
+    return min(max(SHORTEST_DEADLINE, needed), LONGEST_RUN)
 
 
 def _planned_rate(request: WarmupRequest) -> float:

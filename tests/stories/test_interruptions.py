@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 from testkit import builders as a
 from testkit.telling import RUN_ID, Story
-from testkit.world import FOUND, NODES, HubClient, World
+from testkit.world import FOUND, NODES, OPENED, HubClient, World
 
+from entrypoints.silence import HEARD_OUT, SILENT_AFTER
 from shared.domain.claims import Claimed, Conflict, HeldBy
 from shared.domain.hubs import FOREIGN_PATIENCE
 from shared.domain.leases import Ledger
 from shared.domain.model import Database, Mode, OnFailure
+from shared.domain.phases import stamp
 from shared.domain.runs import Holdings
 from shared.ports import PassingError
 from shared.wire import encode
@@ -23,6 +25,7 @@ from shared.wire import encode
 # What a dead host had in flight becomes visible to another one after this long, at the backend's default.
 VISIBLE_AGAIN = timedelta(minutes=5)
 CLOSED_WITHIN_MINUTES = 3  # an owner is young for two; five are promised
+MINUTE = timedelta(minutes=1)  # between two rounds of the janitor
 CANCELLED_AFTER = timedelta(seconds=8)  # while the nodes are at work
 PUTS_PODS_AWAY = ("stop_verifying", "keep_warm_nodes", "retire_daemonsets")
 TWO_DATABASES = (a.DATABASE, Database(name="nt", folder="nt"))
@@ -395,6 +398,49 @@ def test_a_run_whose_database_another_one_took_ends_itself(tmp_path: Path) -> No
     assert story.output["error"].startswith("run run1 no longer holds database 'nt'")
     assert (world.network, world.clusters.daemon_sets) == (FOUND, {})
     assert [claim.run_id for claim in world.claims.all()] == ["run2"]
+
+
+@pytest.mark.parametrize("deaf", [False, True], ids=["ended", "deaf"])
+def test_a_run_that_is_never_heard_of_again_is_put_away(tmp_path: Path, *, deaf: bool) -> None:
+    world, story = PLOTS["success"].begin(tmp_path)
+    while "observe_nodes" not in story.called:
+        story.step()
+    world.hub.deaf = deaf
+    world.send_janitor(rounds=SILENT_AFTER // MINUTE)
+    assert (world.network, len(world.claims.all()), world.hub.ended) == (OPENED, 1, [])
+
+    world.send_janitor(rounds=HEARD_OUT // MINUTE + CLOSED_WITHIN_MINUTES)
+
+    assert (world.network, world.claims.all(), world.clusters.daemon_sets) == (FOUND, (), {})
+    assert story.terminated is not deaf
+    assert set(world.hub.ended) == {f"nothing was heard of it since {stamp(story.heard_at)}"}
+    assert isinstance(world.claim("run2", a.request()), Claimed)
+
+
+def test_a_lost_run_that_is_found_again_ends_itself(tmp_path: Path) -> None:
+    world, story = PLOTS["success"].begin(tmp_path)
+    while "observe_nodes" not in story.called:
+        story.step()
+    world.hub.deaf = True
+    world.send_janitor(rounds=(SILENT_AFTER + HEARD_OUT) // MINUTE + CLOSED_WITHIN_MINUTES)
+
+    story.tell_on()
+
+    assert story.output["error"].startswith("run run1 no longer holds database")
+    assert (world.network, world.clusters.daemon_sets) == (FOUND, {})
+
+
+def test_a_host_that_was_gone_for_hours_finds_its_run_as_it_left_it(tmp_path: Path) -> None:
+    world, story = PLOTS["success"].begin(tmp_path)
+    while "observe_nodes" not in story.called:
+        story.step()
+    world.clock.now += timedelta(hours=1, minutes=30)
+    world.send_janitor(rounds=HEARD_OUT // MINUTE)
+    story.resume()
+    story.tell_on()
+
+    assert story.output["status"] == "succeeded"
+    assert (world.network, world.hub.ended) == (FOUND, [])
 
 
 def test_a_slot_with_a_hub_of_its_own_leaves_a_live_run_alone(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ class PausingHub(HubClient):
     async def instance(self, run_id: str) -> Mapping[str, object] | None:
         if self.turn is None:
             await self._let_others_pass()
-        found = instance(run_id, "Running" if run_id in self.live else "Terminated")
+        found = instance(run_id, "Running" if run_id in self.live else "Terminated", self._clock.now)
         await self._let_others_pass()
         return found
 

@@ -120,6 +120,11 @@ class Story:
         """Every status shown so far, each once."""
         return self._told + self._context.statuses
 
+    @property
+    def heard_at(self) -> datetime:
+        """When it last wrote its history."""
+        return self._history[-1].at if self._history else self._began
+
     def step(self) -> None:
         """Perform what the story waits for, write the answer down, and tell on."""
         answered = self._answer()

@@ -231,6 +231,8 @@ class HubClient:
     def __init__(self, name: str = "hub") -> None:
         self.stories: dict[str, Story] = {}
         self.failing = False  # as while its storage throttles
+        self.deaf = False  # to whoever wants a run ended
+        self.ended: list[str] = []
         self._orchestration_bindings = SimpleNamespace(rpc_base_url="hub/", task_hub_name=name)
 
     async def _get_async_request(self, url: str) -> list[Any]:
@@ -239,6 +241,12 @@ class HubClient:
         found = await self.instance(url.rpartition("/")[2].partition("?")[0])
         return [404, ""] if found is None else [200, found]
 
+    async def terminate(self, run_id: str, why: str) -> None:
+        self.ended.append(why)
+        if self.deaf:
+            raise RuntimeError("The operation failed with an unexpected status code 500")
+        self.stories[run_id].terminate()
+
     async def instance(self, run_id: str) -> Mapping[str, object] | None:
         story = self.stories.get(run_id)
         return _status(story) if story else None
@@ -246,18 +254,18 @@ class HubClient:
 
 def _status(story: Story) -> Mapping[str, object]:
     word = "Terminated" if story.terminated else "Completed" if story.over else "Running"
-    return instance(story.run_id, word) | {"input": json.dumps(story.given), "output": story.output}
+    seen = instance(story.run_id, word, story.heard_at)
+    return seen | {"input": json.dumps(story.given), "output": story.output}
 
 
-def instance(run_id: str, word: str) -> dict[str, object]:
+def instance(run_id: str, word: str, heard_at: datetime) -> dict[str, object]:
     """A warm-up as the hub's own JSON has it."""
-    moment = NOON.isoformat()
     return {
         "name": WARM_UP,
         "instanceId": run_id,
         "runtimeStatus": word,
-        "createdTime": moment,
-        "lastUpdatedTime": moment,
+        "createdTime": NOON.isoformat(),
+        "lastUpdatedTime": heard_at.isoformat(),
     }
 
 

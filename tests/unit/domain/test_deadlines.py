@@ -80,7 +80,7 @@ def test_the_operators_deadline_is_final() -> None:
 def test_a_deadline_never_falls_and_never_passes_the_latest(
     size: int, steps: list[tuple[int, int | None]]
 ) -> None:
-    planned = plan(size=min(size, CORE_NT_BYTES))
+    planned = plan(size=min(size, CORE_NT_BYTES))  # four times its two hours are less than the longest run
     assert planned.latest_deadline is not None
     assert planned.latest_deadline - NOON == LONGEST_STRETCH * (planned.deadline - NOON)
     deadline, before, done = planned.deadline, None, 0

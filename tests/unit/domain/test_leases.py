@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from testkit.builders import ACCOUNT, CLUSTER, DATABASE, SUBSCRIPTION, claim
 from testkit.memory_ports import MemoryClaims, Stage
 
-from activities.storage import close_access, open_access
+from activities.storage import close_access, open_access, settle_account
 from shared.domain.leases import (
     MAX_REMEMBERED,
     AccountLedger,
@@ -169,14 +169,9 @@ class World:
         """The janitor drops owners whose runs are dead, and restores after the last."""
         self.effects_left = crash_after
         with suppress(CrashError):
-            gone = abandoned(self.ledger, dead, self.now)
-            ledger = leave(self.ledger, gone, self.now)
-            self.write(ledger)
-            self.left |= gone
-            if ledger.to_restore is not None:
-                self.restore(ACCOUNT, ledger.to_restore)
-                self.write(restored(ledger))
+            settle_account(ACCOUNT, dead, accounts=self, ledgers=self, clock=self.clock)
         self.effects_left = NEVER
+        self.left |= {gone.run_id for gone in self.ledger.departed}
 
     def check(self) -> None:
         """What must hold at every moment, whoever has crashed."""
@@ -210,6 +205,10 @@ def test_every_order_of_three_operations_and_crashes_leads_back() -> None:
                 world.perform(verb, run_id, crash_after)
             world.check()
         world.check_settled()
+
+
+Act = tuple[str, str]
+ACTS = st.tuples(st.sampled_from(("open", "close", "sweep")), st.sampled_from(RUNS))
 
 
 class RunsAndAJanitor(RuleBasedStateMachine):
@@ -280,6 +279,30 @@ class RunsAndAJanitor(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.world.check_settled()
+
+    @rule(frozen=ACTS, others=st.lists(ACTS, min_size=1, max_size=3))
+    def others_act_while_one_is_frozen_between_ledger_and_azure(self, frozen: Act, others: list[Act]) -> None:
+        """Its lease runs out, and what it was about comes late; then it is tried again, as Durable does."""
+
+        def meanwhile() -> None:
+            self.world.now += timedelta(minutes=3)
+            for act in others:
+                self._act(act)
+
+        self.world.meanwhile = meanwhile
+        with suppress(PassingError):
+            self._act(frozen)
+        self.world.meanwhile = None
+        self._act(frozen)
+
+    def _act(self, act: Act) -> None:
+        match act:
+            case "open", run:
+                self.opens(run)
+            case "close", run:
+                self.closes(run)
+            case _:
+                self.world.sweep(frozenset(self.over))
 
 
 RunsAndAJanitor.TestCase.settings = settings(max_examples=200, stateful_step_count=25, deadline=None)
@@ -386,6 +409,31 @@ def test_who_closes_under_one_that_joined_since_opens_again_at_its_next_try() ->
 
     world.perform("close", "run1")
     assert (world.network_state, world.ledger.before) == (OPENED, FOUND)
+    world.perform("close", "run2")
+    world.check_settled()
+
+
+def test_who_lets_others_in_again_and_finds_them_gone_leaves_the_way_back_written_down() -> None:
+    world = World()
+    world.perform("open", "run2", crash_after=1)  # it has joined, and opened nothing
+    world.meanwhile = lambda: world.perform("close", "run2")
+
+    with pytest.raises(PassingError, match="was lost while the account was opened"):
+        world.perform("close", "run1")
+
+    world.check()
+    world.check_settled()
+
+
+def test_a_janitor_that_closes_under_one_that_joined_since_lets_it_in_again() -> None:
+    world = World()
+    world.perform("open", "run1")
+    world.now += timedelta(minutes=3)
+    world.meanwhile = lambda: world.perform("open", "run2")
+
+    world.sweep(frozenset({"run1"}))
+
+    assert (world.network_state, [owner.run_id for owner in world.ledger.owners]) == (OPENED, ["run2"])
     world.perform("close", "run2")
     world.check_settled()
 

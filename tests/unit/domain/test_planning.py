@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from testkit import builders as a
 
+from shared.domain.deadlines import LONGEST_RUN
+from shared.domain.hubs import FOREIGN_PATIENCE
 from shared.domain.model import ClusterFacts, WarmupPlan
 from shared.domain.planning import Grounds, judge_cluster, plan_warmup
 from shared.domain.refusals import Reason, Refusal
@@ -102,7 +104,18 @@ def test_every_deadline_leaves_time_to_copy_at_the_planned_rate(size: int, ceili
     planned = plan(grounds(size, cluster=wide, request=a.request(max_mbps_per_node=ceiling)))
 
     slowest = min(39_000_000, (ceiling or 39) * 1_000_000)
-    assert planned.deadline - NOW >= max(timedelta(minutes=30), timedelta(seconds=size / slowest))
+    needed = max(timedelta(minutes=30), timedelta(seconds=size / slowest))
+    assert min(needed, LONGEST_RUN) <= planned.deadline - NOW <= LONGEST_RUN
+
+
+@given(st.integers(0, 10**13), st.none() | st.integers(1, 100_000))
+def test_no_run_may_outlast_what_another_task_hub_waits_for(size: int, ceiling: int | None) -> None:
+    wide = a.facts(nodes=a.nodes(disk_bytes=0))
+
+    planned = plan(grounds(size, cluster=wide, request=a.request(max_mbps_per_node=ceiling)))
+
+    assert planned.latest_deadline is not None
+    assert planned.deadline - NOW <= planned.latest_deadline - NOW <= LONGEST_RUN < FOREIGN_PATIENCE
 
 
 def test_a_disk_that_is_too_small_is_named_with_both_figures() -> None:
