@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
 from typing import TypeVar
 
 from kubernetes.client.exceptions import ApiException
@@ -19,6 +20,7 @@ _THREADS = 8
 _SECONDS_EACH = 5
 _SECONDS_ALL = 20  # a look must not outlast the pause before the next by much
 _TAIL = 3 * MAX_LINES  # reports for machines stand between the lines for people
+_RETRY_LINES = 3  # beside how it failed, which counts
 _MAX_BYTES = 1 << 16  # a hostile log's line may have any length
 # What a kubelet says in place of a log that it has thrown away already; the status is 200.
 _PRUNED = "unable to retrieve container logs for"
@@ -38,16 +40,17 @@ class KubernetesLogs:
         return _side_by_side(states, lambda state: self._log(cluster, state, previous=False))
 
     def of_failures(self, cluster: Cluster, states: Iterable[NodeState]) -> tuple[NodeLog, ...]:
-        """What each of these nodes wrote before it failed."""
+        """What each of these nodes wrote before it failed, and what the attempt after that says by now."""
         chosen = tuple(states)
-        logs = _side_by_side(chosen, lambda state: self._failure(cluster, state))
-        told = ((state, last_lines(logs.get(state.pod_uid, ""))) for state in chosen)
-        return tuple(node_log(state, lines) for state, lines in told if lines)
+        logs = _side_by_side(chosen, lambda state: self._attempts(cluster, state))
+        found = (_of_attempts(state, *logs.get(state.pod_uid, ("", ""))) for state in chosen)
+        return tuple(log for log in found if log.lines)
 
-    def _failure(self, cluster: Cluster, state: NodeState) -> str:
-        """While a new attempt runs, the failure stands in the log of the one before."""
+    def _attempts(self, cluster: Cluster, state: NodeState) -> tuple[str, str]:
+        """While a new attempt runs, the failure stands in the log of the one before, if it is still there."""
+        last = self._log(cluster, state, previous=False)
         before = self._log(cluster, state, previous=True) if state.running and state.restarts else ""
-        return before or self._log(cluster, state, previous=False)
+        return (before, last) if before else (last, "")
 
     def _log(self, cluster: Cluster, state: NodeState, *, previous: bool) -> str:
         ask = Ask(
@@ -78,7 +81,11 @@ def node_log(state: NodeState, lines: tuple[str, ...]) -> NodeLog:
     return NodeLog(node=state.node, state=state.standing.value, lines=lines)
 
 
-def _side_by_side(states: Iterable[NodeState], read: Callable[[NodeState], str]) -> dict[str, str]:
+def _of_attempts(state: NodeState, failed: str, retrying: str) -> NodeLog:
+    return replace(node_log(state, last_lines(failed)), retrying=last_lines(retrying)[-_RETRY_LINES:])
+
+
+def _side_by_side(states: Iterable[NodeState], read: Callable[[NodeState], T]) -> dict[str, T]:
     threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="logs")
     reads = {state.pod_uid: threads.submit(read, state) for state in states}
     wait(reads.values(), timeout=_SECONDS_ALL)

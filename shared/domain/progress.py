@@ -36,11 +36,12 @@ class NodeGlance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeLog:
-    """The last lines a node's agent wrote, sanitised."""
+    """The last lines a node's agent wrote, sanitised; of one that failed, before it did."""
 
     node: str
     state: str
     lines: tuple[str, ...]
+    retrying: tuple[str, ...] = ()  # what the attempt after the failure says by now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

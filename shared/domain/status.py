@@ -199,7 +199,8 @@ def _cause(cause: Cause, words: int) -> Json:
 
 
 def _log(log: NodeLog, lines: int) -> Json:
-    return {"node": log.node, "state": log.state, "lines": list(log.lines[-lines:]) if lines else []}
+    shown: Json = {"node": log.node, "state": log.state, "lines": list(log.lines[-lines:]) if lines else []}
+    return shown | ({"retrying": list(log.retrying[-lines:])} if lines and log.retrying else {})
 
 
 def _database(progress: DatabaseProgress) -> Json:

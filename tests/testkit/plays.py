@@ -49,7 +49,13 @@ if play == "fails":
     print("writing volume 3", flush=True)
     say(phase="failed", error={"kind": "disk_full", "message": "no room for 100 bytes", "remedy": "tidy up"})
     sys.exit(3)
-if play == "crashes":
+if play == "crashes once":
+    if os.path.exists("/tmp/tried"):
+        for volume in range(30):
+            print("checking volume", volume, flush=True)
+        time.sleep(600)
+    open("/tmp/tried", "w").close()
+if play.startswith("crashes"):
     print("Segmentation fault", flush=True)
     sys.exit(139)
 say(phase="ready", bytes_done=100, digest="0123456789abcdef")

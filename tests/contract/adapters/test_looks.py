@@ -59,6 +59,15 @@ def test_an_agent_that_crashes_without_a_word_is_a_crash(play: Play) -> None:
     assert seen.logs[0].lines == ("Segmentation fault",)
 
 
+def test_a_new_attempt_says_something_and_hides_nothing_of_how_the_last_one_failed(play: Play) -> None:
+    play.begin("crashes once")
+    seen = play.until(lambda seen: any("checking volume 29" in log.retrying for log in seen.logs))
+
+    log = seen.logs[0]
+    assert log.lines == ("Segmentation fault",)
+    assert log.retrying == ("checking volume 27", "checking volume 28", "checking volume 29")
+
+
 def test_an_image_that_cannot_be_pulled_is_named_at_once(play: Play) -> None:
     rollout = play.rollout("succeeds", image="nobodys.azurecr.io/none:1")
     play.clusters.apply(rollout, play.manifest("succeeds"))

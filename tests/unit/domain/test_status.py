@@ -123,7 +123,10 @@ def crowd(count: int, text: str) -> list[NodeState]:
 
 def crowded(count: int, text: str, databases: tuple[Database, ...] = (a.DATABASE,)) -> Observation:
     states = tuple(crowd(count, text))
-    logs = tuple(NodeLog(node=s.node, state="failed", lines=(text[:400],) * 20) for s in states[:40])
+    logs = tuple(
+        NodeLog(node=s.node, state="failed", lines=(text[:400],) * 20, retrying=(text[:400],) * 3)
+        for s in states[:40]
+    )
     rows = tuple(sum_up(db, states, settled=True, bytes_per_node=1 << 40) for db in databases)
     glances = tuple(
         one for db in databases for one in glance(db, states, datetime(2026, 5, 1, 12, 5, tzinfo=UTC))
@@ -159,6 +162,15 @@ def test_with_room_enough_nothing_is_left_out() -> None:
     assert status["logs"] == [{"node": "node0", "state": "failed", "lines": ["one", "two"]}]
     assert [node["node"] for node in status["nodes"]] == ["node0", "node1"]
     assert [database["name"] for database in status["databases"]] == ["core_nt"]
+
+
+def test_what_a_new_attempt_says_stands_beside_how_the_last_one_failed() -> None:
+    log = NodeLog(node="node0", state="active", lines=("one", "killed"), retrying=("checking",))
+    status: Any = custom_status(watched(replace(a.seen(a.broken("node0")), logs=(log,))))
+
+    assert status["logs"] == [
+        {"node": "node0", "state": "active", "lines": ["one", "killed"], "retrying": ["checking"]}
+    ]
 
 
 def test_as_much_is_shown_as_fits() -> None:
