@@ -51,6 +51,11 @@ def forgets_its_first_look(world: World) -> None:
     world.fail_once("observe_nodes")
 
 
+def fails_where_several_are_at_work(world: World) -> None:
+    world.fail_once("describe_database")
+    world.fail_once("apply_daemonset")
+
+
 PLOTS = {
     "succeeded": Plot(
         proves="a run over two databases in flight reaches its end, both described and rolled out at once",
@@ -66,6 +71,12 @@ PLOTS = {
         asked={"mode": Mode.RELEASE, "account_name": ""},
     ),
     "cancelled": Plot(proves="a run in flight that is cancelled winds itself up", happens=is_cancelled),
+    "repeated": Plot(
+        proves="a fan-out that fails while another of its activities is in flight is begun again, and the "
+        "history ends after its first look",
+        asked={"databases": (a.DATABASE, Database(name="nt", folder="nt"))},
+        happens=fails_where_several_are_at_work,
+    ),
     "continued": Plot(
         proves="a generation in flight continues as new, and the next goes on", happens=is_slow
     ),
