@@ -6,6 +6,7 @@ that the public switch is turned off without any rule being judged.
 """
 
 import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,13 +15,18 @@ from shared.domain.leases import NetworkState
 
 # Of a handful of subnets each is tried; of hundreds with several bad ones, some are left out unjudged.
 MOST_TRIES = 16
+# A slow ARM takes half a minute for each: what calls this must end well within the functions' ten minutes.
+SECONDS_FOR_TRIES = 150.0
 CLOSED = "Disabled"
 
 Rule = dict[str, Any]
 Takes = Callable[[NetworkState], bool]  # writes a state; False where ARM refuses its rules
+Clock = Callable[[], float]  # seconds
 
 
-def restore_in_part(before: NetworkState, found: NetworkState, takes: Takes) -> tuple[str, ...] | None:
+def restore_in_part(
+    before: NetworkState, found: NetworkState, takes: Takes, clock: Clock = time.monotonic
+) -> tuple[str, ...] | None:
     """Write back what ARM takes of `before`; returns the subnets that it does not, in their order.
 
     None: it takes nothing at all, and the account may still be open.
@@ -28,7 +34,9 @@ def restore_in_part(before: NetworkState, found: NetworkState, takes: Takes) -> 
     if before.public_network_access == CLOSED:
         takes(replace(found, public_network_access=CLOSED))  # at once, whatever becomes of the rules
     wanted, gone = _subnets(before), _deleted(found)
-    kept = _taken(before, [rule for rule in wanted if _id(rule) not in gone], takes)
+    give_up = clock() + SECONDS_FOR_TRIES
+    alive = [rule for rule in wanted if _id(rule) not in gone]
+    kept = _taken(before, alive, takes, lambda: clock() < give_up)
     nothing_else = not kept and not takes(_with(before, []))
     # Rather closed to all than open to all.
     if nothing_else and not takes(replace(found, public_network_access=CLOSED)):
@@ -36,12 +44,14 @@ def restore_in_part(before: NetworkState, found: NetworkState, takes: Takes) -> 
     return tuple(str(rule.get("id")) for rule in wanted if rule not in kept)
 
 
-def _taken(before: NetworkState, wanted: Sequence[Rule], takes: Takes) -> list[Rule]:
+def _taken(
+    before: NetworkState, wanted: Sequence[Rule], takes: Takes, in_time: Callable[[], bool]
+) -> list[Rule]:
     """By halves, so that one subnet costs a few tries however many there are."""
     tries = iter(range(MOST_TRIES))
 
     def beside(kept: list[Rule], more: Sequence[Rule]) -> list[Rule]:
-        if not more or next(tries, None) is None:
+        if not more or not in_time() or next(tries, None) is None:
             return kept
         if takes(_with(before, [*kept, *more])):
             return [*kept, *more]
