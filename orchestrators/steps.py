@@ -57,11 +57,12 @@ LOOKS_PER_HISTORY = 60
 # Storage network changes were seen to take 90 s; a probe that fails for longer will not pass.
 PROBES_LAST = timedelta(seconds=120)
 PROBE_EVERY = timedelta(seconds=5)
-# Between the tries of a call that may pass; after a good probe, other front ends of storage may lag so long.
-_PAUSES = (timedelta(seconds=5), timedelta(seconds=10), timedelta(seconds=15))
-_RETRY = df.RetryOptions(first_retry_interval_in_milliseconds=5_000, max_number_of_attempts=len(_PAUSES) + 1)
+# Tries are rows of history too: were every one of them needed, a generation would still hold less than 1,000.
+_RETRY = df.RetryOptions(first_retry_interval_in_milliseconds=5_000, max_number_of_attempts=4)
 # What winds a run up is tried for longer: an open account outweighs a late report.
-_PERSISTENT_RETRY = df.RetryOptions(first_retry_interval_in_milliseconds=10_000, max_number_of_attempts=12)
+_PERSISTENT_RETRY = df.RetryOptions(first_retry_interval_in_milliseconds=15_000, max_number_of_attempts=8)
+# Between the tries of a fan-out; after a good probe, other front ends of storage may lag so long.
+_PAUSES = (timedelta(seconds=5), timedelta(seconds=25))
 _MAX_FAILURE_TEXT = 400
 _RAISED = re.compile(r"^\w+(Error|Exception): ")  # what was raised, before what it says
 

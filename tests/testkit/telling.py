@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import azure.durable_functions as df
+
 from orchestrators.warm_databases import warm_databases
 from shared.domain.runs import Run
 from shared.wire import encode
@@ -18,6 +20,7 @@ from shared.wire import encode
 NOON = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 ACTIVITY = timedelta(seconds=1)  # what every activity takes here
 RUN_ID = "run1"
+_ROWS_EACH = 4  # asked for, answered, and the episode that hears of it
 Answer = Callable[[Any], Any] | object
 Perform = Callable[[str, Any], Any]  # an activity by name: its input's JSON in, its answer's out
 
@@ -39,6 +42,13 @@ class Task:
     calls: list[tuple[str, Any]] = field(default_factory=list)
     until: datetime | None = None
     many: bool = False
+    tries: int = 1  # what a host that retries needs of those it may make
+    pause: timedelta = timedelta()  # between two of them
+
+    @property
+    def rows(self) -> int:
+        """What its tries, and the timers between them, write into a history."""
+        return _ROWS_EACH * (max(1, len(self.calls)) + 2 * (self.tries - 1))
 
 
 @dataclass(frozen=True)
@@ -69,8 +79,9 @@ class Telling:
 class Context:
     """The part of DurableOrchestrationContext that the steps use."""
 
-    def __init__(self, given: Any, now: datetime, run_id: str) -> None:
+    def __init__(self, given: Any, now: datetime, run_id: str, *, every_try: bool) -> None:
         self.instance_id = run_id
+        self._every_try = every_try
         self.current_utc_datetime = now
         self.statuses: list[dict[str, Any]] = []
         self.continued_with: Any = None
@@ -79,8 +90,12 @@ class Context:
     def get_input(self) -> Any:
         return _through_json(self._given)
 
-    def call_activity_with_retry(self, name: str, _retry: object, value: Any) -> Task:
-        return Task(calls=[(name, _through_json(value))])
+    def call_activity_with_retry(self, name: str, retry: df.RetryOptions, value: Any) -> Task:
+        return Task(
+            calls=[(name, _through_json(value))],
+            tries=retry.max_number_of_attempts if self._every_try else 1,
+            pause=timedelta(milliseconds=retry.first_retry_interval_in_milliseconds),
+        )
 
     def call_activity(self, name: str, value: Any) -> Task:
         return Task(calls=[(name, json.loads(json.dumps(value)))])
@@ -101,8 +116,11 @@ class Context:
 class Story:
     """One run, told yield by yield."""
 
-    def __init__(self, run: Run, perform: Perform, clock: Clock, run_id: str = RUN_ID) -> None:
+    def __init__(
+        self, run: Run, perform: Perform, clock: Clock, run_id: str = RUN_ID, *, every_try: bool = False
+    ) -> None:
         self.run_id = run_id
+        self._every_try = every_try
         self.given = encode(run)
         self.over = False
         self.terminated = False
@@ -157,7 +175,7 @@ class Story:
         self._open()
 
     def _open(self) -> None:
-        self._context = Context(self.given, self._began, self.run_id)
+        self._context = Context(self.given, self._began, self.run_id, every_try=self._every_try)
         self._story: Any = warm_databases(self._context)
         self._asked: Task = next(self._story)
 
@@ -166,7 +184,7 @@ class Story:
         if asked.until is not None:
             self._clock.now = max(asked.until, self._clock.now)
             return Answered(asked, self._clock.now, [None])
-        self._clock.now += ACTIVITY
+        self._clock.now += ACTIVITY + (asked.tries - 1) * (ACTIVITY + asked.pause)
         try:
             results = [self._call(name, value) for name, value in asked.calls]
         except Exception as failure:  # noqa: BLE001 - thrown into the story, as the SDK does
@@ -193,7 +211,7 @@ class Story:
             self._end_of_history(end.value)
 
     def _end_of_history(self, output: Any) -> None:
-        self.rows_per_history.append(3 + sum(4 * max(1, len(a.asked.calls)) for a in self._history))
+        self.rows_per_history.append(3 + sum(answered.asked.rows for answered in self._history))
         if self._context.continued_with is None:
             self.over, self.output = True, output
             return
@@ -202,8 +220,11 @@ class Story:
         self._begin()
 
 
-def tell(run: Run, answers: Mapping[str, Answer]) -> Telling:
-    """Tell the story; an answer is a value, a function of the input, or an exception to raise."""
+def tell(run: Run, answers: Mapping[str, Answer], *, every_try: bool = False) -> Telling:
+    """Tell the story; an answer is a value, a function of the input, or an exception to raise.
+
+    `every_try`: whatever the host may try again needs all its tries, and an answer is the last one's.
+    """
 
     def perform(name: str, value: Any) -> Any:
         answer = answers[name]
@@ -212,7 +233,7 @@ def tell(run: Run, answers: Mapping[str, Answer]) -> Telling:
             raise result
         return encode(result)
 
-    story = Story(run, perform, Clock())
+    story = Story(run, perform, Clock(), every_try=every_try)
     story.tell_on()
     return Telling(
         output=story.output,
