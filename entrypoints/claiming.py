@@ -59,10 +59,16 @@ def _read(bid: Bid, claims: Claims) -> Held:
 def _take(wanted: Sequence[Claim], held: Held, claims: Claims) -> bool:
     """Take all in order, so that of two bids one loses at the first database they share."""
     return all(
-        (over is not None and over.run_id == claim.run_id and not over.ended)
-        or claims.take(taken_over(claim, over), over)
+        _is_same_start(claim, over) or claims.take(taken_over(claim, over), over)
         for claim, over in ((claim, held[claim.database]) for claim in wanted)
     )
+
+
+def _is_same_start(claim: Claim, over: Claim | None) -> bool:
+    """Whether an earlier try of this start took it; an older one is a purged run's, and tells of pods."""
+    if over is None or over.run_id != claim.run_id or over.ended:
+        return False
+    return claim.claimed_at - over.claimed_at < YOUNG
 
 
 def _wanted(bid: Bid, hub: TaskHub) -> list[Claim]:

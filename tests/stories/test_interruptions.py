@@ -301,16 +301,20 @@ def test_pods_that_a_run_could_not_take_away_are_taken_away_by_the_janitor(
     check_nothing_is_held(world, plot)
 
 
-def test_pods_of_a_purged_run_are_put_away_though_it_was_asked_for_again_and_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rounds", [0, CLOSED_WITHIN_MINUTES], ids=["at once", "after the janitor"])
+def test_pods_of_a_purged_run_are_put_away_though_it_was_asked_for_again_and_refused(
+    rounds: int, tmp_path: Path
+) -> None:
     world, story = PLOTS["success"].begin(tmp_path)
     while "observe_nodes" not in story.called:
         story.step()
     del world.hub.stories[RUN_ID]
-    world.clusters.silent = True
-    world.send_janitor(rounds=CLOSED_WITHIN_MINUTES)
+    world.clusters.silent, world.clusters.power_state = True, "Stopped"
+    world.clock.now += MINUTE
+    world.send_janitor(rounds=rounds)
     again = world.begin()
     again.tell_on()
-    assert again.output["status"] == "failed"  # its end is known
+    assert again.output["status"] == "failed"
 
     world.clusters.silent = False
     world.send_janitor(rounds=2)

@@ -160,13 +160,14 @@ class Clusters:
     clock: Clock
     broken: frozenset[str]
     silent: bool = False  # no change gets through once all is rolled out
+    power_state: str = "Running"
     warm_after: timedelta = WARM_AFTER
     meanwhile: Callable[[], object] = lambda: None  # what happens while a DaemonSet is on its way
     daemon_sets: dict[str, Rolled] = field(default_factory=dict)
 
     def facts(self, cluster: Cluster) -> ClusterFacts | Refusal:
         del cluster
-        return a.facts()
+        return a.facts(power_state=self.power_state)
 
     def apply(self, rollout: Rollout, manifest: Manifest) -> Refusal | None:
         """Write it; pods start anew only where their template is another."""
