@@ -244,21 +244,25 @@ def _in_path(rule: str) -> Json:
 
 
 def _in_query(name: str) -> Json:
-    return {
-        "name": name,
-        "in": "query",
-        "required": name in RULES and name not in _OPTIONAL,
-        "schema": _text(name) if name in RULES else {"type": "integer", "minimum": 0, "maximum": _MOST[name]},
-    }
+    if name not in RULES:
+        whole = {"type": "integer", "minimum": 0, "maximum": _MOST[name]}
+        return {"name": name, "in": "query", "required": False, "schema": whole}
+    optional = name in _OPTIONAL
+    schema = _or_empty(name) if optional else _text(name)
+    return {"name": name, "in": "query", "required": not optional, "schema": schema}
 
 
 def _text(rule: str) -> Json:
     return {"type": "string", "pattern": f"^(?:{RULES[rule].pattern})$", "description": RULES[rule].words}
 
 
+def _or_empty(rule: str) -> Json:
+    return {**_text(rule), "pattern": f"^(?:{RULES[rule].pattern})?$"}
+
+
 def _or_nothing(rule: str) -> Json:
     """A field that may as well be null, or empty, as pages send what they do not know."""
-    return {**_text(rule), "type": ["string", "null"], "pattern": f"^(?:{RULES[rule].pattern})?$"}
+    return {**_or_empty(rule), "type": ["string", "null"]}
 
 
 def _start() -> Json:

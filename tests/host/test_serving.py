@@ -28,6 +28,7 @@ def test_an_http_function_is_called_with_its_route_values(host: RunningHost) -> 
     answer = host.ask("GET", "/api/hello/you")
     assert (answer.status, answer.body) == (200, b"hello you from hello")
     assert host.ask("GET", f"{host.base}/API/HELLO").body == b"hello nobody from hello"
+    assert host.ask("GET", "/api/hello/a%0Ab").body == b"hello a\nb from hello"
 
 
 def test_custom_headers_are_on_every_answer(host: RunningHost) -> None:

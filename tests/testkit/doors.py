@@ -2,10 +2,12 @@
 
 import json
 import uuid
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from testkit.hosting import REPOSITORY, Answer, RunningHost
+from testkit.waiting import wait_until
 
 _APP = REPOSITORY / "tests/contract/http/app"
 _PACKAGES = ("activities", "entrypoints", "orchestrators", "shared")
@@ -48,6 +50,10 @@ class Doors:
         assert answer.status == 200, answer.body
         status: dict[str, Any] = answer.json
         return status
+
+    def between_two_rounds(self) -> None:
+        """Wait until the app's janitor, who comes with each minute, is gone and not about to come again."""
+        wait_until(lambda: datetime.now(UTC).second in range(3, 45))
 
     def until_over(self, run_id: str) -> dict[str, Any]:
         """Poll as the dashboard does, until it would stop."""

@@ -45,7 +45,7 @@ class FunctionRoutes:
     async def answer(self, request: Request, keys: Keys) -> Response:
         """Call the function that a request is for; 404 without one, 401 without its key."""
         for endpoint in self._endpoints:
-            match = endpoint.pattern.fullmatch(request.url.path)
+            match = endpoint.pattern.fullmatch(request.scope["path"])  # in a URL, line ends would be dropped
             if match is None or request.method not in endpoint.binding.methods:
                 continue
             if not keys.admit_to_function(request, endpoint.binding.auth_level):
@@ -71,7 +71,7 @@ def compile_route(template: str) -> re.Pattern[str]:
     '7'
     """
     pattern = "".join(_segment(segment) for segment in template.strip("/").split("/") if segment)
-    return re.compile(pattern + "/?", re.IGNORECASE)
+    return re.compile(pattern + "/?", re.IGNORECASE | re.DOTALL)
 
 
 def _segment(segment: str) -> str:

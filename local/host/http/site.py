@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -22,6 +23,15 @@ from local.host.timing import Timing
 
 _METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"]
 _ADMIN_BASE = "/admin"
+
+
+class _Anything(PathConvertor):
+    """Starlette's own `path` ends at a line end, and functions are asked for paths that hold one."""
+
+    regex = "(?s:.*)"
+
+
+register_url_convertor("anything", _Anything())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +55,7 @@ class Site:
             Route(f"{_ADMIN_BASE}/functions", self._list_functions),
             Route(f"{_ADMIN_BASE}/functions/{{name}}", self._run_function, methods=["POST"]),
             *self._fault_routes(),
-            Route("/{path:path}", self._call_function, methods=_METHODS),
+            Route("/{path:anything}", self._call_function, methods=_METHODS),
         ]
         return _Doorkeeper(Starlette(routes=routes), self.keys, self.custom_headers)
 
