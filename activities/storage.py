@@ -5,7 +5,6 @@ from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import datetime
-from typing import NoReturn
 
 from activities.claims import hold_on
 from shared.domain import leases
@@ -47,18 +46,19 @@ def open_access(
         may_not = hold.refusal or _too_late(query, known)
         if may_not is not None:
             return may_not
-        found = accounts.network(account)
-        # Only what we are about to change is ours to write back: what others do to an open account stays.
-        ours = found if accounts.must_open(found) else None
-        owner = leases.Owner(run_id=query.run_id, since=clock(), hub=hold.hub)
+        found, now = accounts.network(account), clock()
+        # Only what we are about to change is ours to write back, or what somebody changed who came too late:
+        # what others do to an open account stays.
+        ours = found if accounts.must_open(found) else known.if_late
+        owner = leases.Owner(run_id=query.run_id, since=now, hub=hold.hub)
         ledger = leases.join(known, owner, found=ours)
-        page.write(ledger)
-        refusal = accounts.open(account, found)
-        if refusal is not None:
-            return refusal
-        kept = ours is None or _is_kept(page, ledger)
-    if ours is not None and not kept:
-        _write_down_again(account, ours, ledgers)
+        if not accounts.must_open(found):
+            page.write(ledger)
+        else:
+            begun = leases.opening(ledger, query.run_id, now)
+            refusal = _open(page, begun, account, found, accounts)
+            if refusal is not None:
+                return refusal
     before = ledger.before or found
     opened = accounts.must_open(before)  # also where an earlier try or another run did it
     if opened:
@@ -90,14 +90,14 @@ def close_access(
                 closed = replace(_event(Change.ACCOUNT_CLOSED, query), error=leases.told_of(lost))
                 _logger.info(line_of(closed))
     if ledger.owners and ledger.before is not None:
-        _let_in(account, accounts, ledgers)
+        _let_in(account, query.run_id, accounts=accounts, ledgers=ledgers, clock=clock)
     return lost
 
 
 def settle_account(
-    account: Account, dead: AbstractSet[str], *, accounts: Accounts, ledgers: Ledgers, clock: Clock
+    account: Account, dead: AbstractSet[leases.Owner], *, accounts: Accounts, ledgers: Ledgers, clock: Clock
 ) -> None:
-    """Drop owners that are no more; the last one gone, restore what was before.
+    """Drop owners that are no more; the last one gone, restore what was before, also if it was opened late.
 
     Minutes may lie between the question who is dead and this, on a host that was frozen: who joined since
     stays.
@@ -109,27 +109,47 @@ def settle_account(
         if gone:
             page.write(ledger)
             _logger.info("dropped abandoned owners: account=%s run_ids=%s", account.name, sorted(gone))
-        before = ledger.to_restore
+        before = ledger.to_restore or _opened_late(account, ledger, accounts)
         if before is None:
+            remembered = leases.without_forgotten_openings(ledger, now)
+            if not ledger.owners and remembered != ledger:
+                page.write(remembered)
             return
         lost = accounts.restore(account, before, overdue=leases.is_overdue(ledger, now))
         kept = _is_kept(page, leases.restored(ledger, lost))
     if not kept:
-        _let_in(account, accounts, ledgers)
+        _let_in(account, "", accounts=accounts, ledgers=ledgers, clock=clock)
     elif accounts.must_open(before):
         _logger.info(line_of(_settled(account, ledger, lost)))
 
 
-def _let_in(account: Account, accounts: Accounts, ledgers: Ledgers) -> None:
+def _let_in(account: Account, by: str, *, accounts: Accounts, ledgers: Ledgers, clock: Clock) -> None:
     """Open it for whoever is in: one that lost the lease while it restored may have shut them out."""
     with ledgers.held(account) as page:
         ledger, found = page.read(), accounts.network(account)
-        if not ledger.owners or ledger.before is None or not accounts.must_open(found):
-            return
-        accounts.open(account, found)
-        kept = _is_kept(page, ledger)
-    if not kept:
-        _write_down_again(account, ledger.before, ledgers)
+        if ledger.owners and ledger.before is not None and accounts.must_open(found):
+            _open(page, leases.opening(ledger, by, clock()), account, found, accounts)
+
+
+def _open(
+    page: LedgerPage, ledger: leases.Ledger, account: Account, found: leases.NetworkState, accounts: Accounts
+) -> Refusal | None:
+    """Open it, and say that it is done: whoever does not come as far as that is looked after by the janitor.
+
+    Raises:
+        PassingError: others were at the books meanwhile; the next try does it under a lease.
+    """
+    page.write(ledger)
+    refusal = accounts.open(account, found)
+    page.write(leases.opened(ledger))
+    return refusal
+
+
+def _opened_late(account: Account, ledger: leases.Ledger, accounts: Accounts) -> leases.NetworkState | None:
+    """What it must become again: it is open for nobody, since somebody was frozen before the door."""
+    if ledger.owners or not ledger.openings or accounts.must_open(accounts.network(account)):
+        return None
+    return ledger.if_late
 
 
 def _is_kept(page: LedgerPage, ledger: leases.Ledger) -> bool:
@@ -139,17 +159,6 @@ def _is_kept(page: LedgerPage, ledger: leases.Ledger) -> bool:
     except PassingError:
         return False
     return True
-
-
-def _write_down_again(account: Account, found: leases.NetworkState, ledgers: Ledgers) -> NoReturn:
-    """Others may have settled the books before the account was opened; the janitor goes by what they say.
-
-    Raises:
-        PassingError: always; the next try does it under a lease, unless nobody is in any more.
-    """
-    with ledgers.held(account) as page:
-        page.write(leases.remembering(page.read(), found))
-    raise PassingError(f"the ledger of account {account.name!r} was lost while the account was opened")
 
 
 def _too_late(query: AccountQuery, known: leases.Ledger) -> Refusal | None:

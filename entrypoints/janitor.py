@@ -120,11 +120,12 @@ async def _close_account(book: AccountLedger, hub: TaskHub, ports: JanitorPorts)
     """
     now = ports.clock()
     judged = [owner for owner in book.ledger.owners if may_judge(hub.name, owner.hub, now - owner.since)]
-    states = {owner.run_id: await hub.find(owner.run_id) for owner in judged}
+    states = {owner: await hub.find(owner.run_id) for owner in judged}
     dead = frozenset(
-        [run_id for run_id, state in states.items() if state is None or not await _lives(state, hub, ports)]
+        [owner for owner, state in states.items() if state is None or not await _lives(state, hub, ports)]
     )
-    if leases.abandoned(book.ledger, dead, ports.clock()) or book.ledger.to_restore is not None:
+    nobody_is_in = not book.ledger.owners and not book.ledger.is_settled
+    if nobody_is_in or leases.abandoned(book.ledger, dead, ports.clock()):
         settle = partial(settle_account, accounts=ports.accounts, ledgers=ports.ledgers, clock=ports.clock)
         await in_thread(lambda: settle(book.account, dead))
 

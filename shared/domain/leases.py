@@ -22,6 +22,8 @@ from shared.domain.model import Account
 YOUNG = timedelta(minutes=2)
 # An activity may run when its run is over: minutes late after a lost host, hours on one that was frozen.
 REMEMBERED_FOR = timedelta(hours=12)
+# An opening may come late for the same reasons; for so long the account is looked at each minute.
+LATE_FOR = timedelta(hours=1)
 # What holds a restoring up, such as a subnet in change, mostly passes sooner; nobody may come in for longer.
 OVERDUE = timedelta(minutes=3)
 MAX_REMEMBERED = 200  # the newest; a run lasts minutes at least, so that these are many hours
@@ -60,6 +62,15 @@ class Departed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """Somebody is about to open the account, and may be frozen there until all others have left."""
+
+    run_id: str  # empty: the janitor
+    found: NetworkState  # what the account must become again
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
     """The document of one account."""
 
@@ -67,6 +78,17 @@ class Ledger:
     before: NetworkState | None = None  # kept until it has been restored
     departed: tuple[Departed, ...] = ()  # the latest last; none of them may come back
     lost: tuple[str, ...] = ()  # subnets whose rules Azure did not take back, until they are there again
+    openings: tuple[Opening, ...] = ()  # of which nobody has said yet that they are done
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nobody is in, and nothing is owed to the account nor may befall it yet."""
+        return not (self.owners or self.before or self.openings)
+
+    @property
+    def if_late(self) -> NetworkState | None:
+        """What the account must become again, should an opening have come late."""
+        return self.openings[0].found if self.openings else None
 
     @property
     def to_restore(self) -> NetworkState | None:
@@ -95,9 +117,21 @@ def join(ledger: Ledger, owner: Owner, *, found: NetworkState | None) -> Ledger:
     return replace(ledger, owners=(*others, owner), before=ledger.before or found)
 
 
-def remembering(ledger: Ledger, found: NetworkState) -> Ledger:
-    """Whoever lost the lease and opened all the same owes the account what it found, whoever is in by now."""
-    return replace(ledger, before=ledger.before or found)
+def opening(ledger: Ledger, run_id: str, now: datetime) -> Ledger:
+    """Written down before the account is opened, and kept by all others until that is done."""
+    assert ledger.before is not None  # what is opened is written down first
+    begun = Opening(run_id=run_id, found=ledger.before, at=now)
+    return replace(ledger, openings=(*ledger.openings, begun)[-MAX_REMEMBERED:])
+
+
+def opened(ledger: Ledger) -> Ledger:
+    """The last one is done. Others stay, also of the same run: an activity may run twice."""
+    return replace(ledger, openings=ledger.openings[:-1])
+
+
+def without_forgotten_openings(ledger: Ledger, now: datetime) -> Ledger:
+    """Whoever has not come by now died on the way."""
+    return replace(ledger, openings=tuple(each for each in ledger.openings if now - each.at < LATE_FOR))
 
 
 def leave(ledger: Ledger, run_ids: AbstractSet[str], now: datetime) -> Ledger:
@@ -131,10 +165,9 @@ def told_of(lost: tuple[str, ...]) -> str:
     )
 
 
-def abandoned(ledger: Ledger, dead: AbstractSet[str], now: datetime) -> frozenset[str]:
-    """Owners that are known to be dead, other than those too young to tell."""
-    old = (owner.run_id for owner in ledger.owners if now - owner.since > YOUNG)
-    return frozenset(run_id for run_id in old if run_id in dead)
+def abandoned(ledger: Ledger, dead: AbstractSet[Owner], now: datetime) -> frozenset[str]:
+    """Owners that are known to be dead, other than those too young to tell, or come back since."""
+    return frozenset(each.run_id for each in ledger.owners if each in dead and now - each.since > YOUNG)
 
 
 def _others(ledger: Ledger, run_ids: AbstractSet[str]) -> tuple[Owner, ...]:

@@ -9,7 +9,7 @@ from testkit.azure import LaptopAzure
 
 from shared.adapters.documents import Documents
 from shared.adapters.ledger import BlobLedgers
-from shared.domain.leases import AccountLedger, Ledger, NetworkState, Owner
+from shared.domain.leases import AccountLedger, Ledger, NetworkState, Opening, Owner
 from shared.domain.model import Account
 from shared.ports import PassingError
 
@@ -18,11 +18,14 @@ ACCOUNT = Account(
     name="a",
     blob_endpoint="https://a.blob.core.windows.net/",
 )
+SINCE = datetime(2026, 5, 1, tzinfo=UTC)
+FOUND = NetworkState(
+    public_network_access="Disabled", default_action="Deny", rules='{"ipRules": [{"value": "1.2.3.4"}]}'
+)
 LEDGER = Ledger(
-    owners=(Owner(run_id="run-1", since=datetime(2026, 5, 1, tzinfo=UTC)),),
-    before=NetworkState(
-        public_network_access="Disabled", default_action="Deny", rules='{"ipRules": [{"value": "1.2.3.4"}]}'
-    ),
+    owners=(Owner(run_id="run-1", since=SINCE),),
+    before=FOUND,
+    openings=(Opening(run_id="run-1", found=FOUND, at=SINCE),),
 )
 AT_ONCE = timedelta(seconds=0)
 

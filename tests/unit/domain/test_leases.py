@@ -17,6 +17,7 @@ from testkit.memory_ports import MemoryClaims, Stage
 
 from activities.storage import close_access, open_access, settle_account
 from shared.domain.leases import (
+    LATE_FOR,
     MAX_REMEMBERED,
     AccountLedger,
     Ledger,
@@ -89,6 +90,7 @@ class World:
     left: set[str] = field(default_factory=set)  # who has left for good, as the ledger was told
     claims: MemoryClaims = field(default_factory=lambda: claims_of(*RUNS))
     meanwhile: Callable[[], object] | None = None  # what others do once the lease is lost, before ARM acts
+    thawed: Exception | None = None  # what becomes of one that was frozen, once ARM has acted
     leases: int = 0  # how many were taken; the last one counts
     hidden: Refusal | None = None  # why the account cannot be found by its name, though it is there
 
@@ -111,6 +113,9 @@ class World:
         assert self.ledger.before == FOUND, "opened before it was written down"
         self._freeze()
         self.network_state = OPENED
+        fails, self.thawed = self.thawed, None
+        if fails is not None:
+            raise fails
         return None
 
     def restore(self, account: Account, before: NetworkState, *, overdue: bool = False) -> tuple[str, ...]:
@@ -169,7 +174,8 @@ class World:
         """The janitor drops owners whose runs are dead, and restores after the last."""
         self.effects_left = crash_after
         with suppress(CrashError):
-            settle_account(ACCOUNT, dead, accounts=self, ledgers=self, clock=self.clock)
+            owners = frozenset(owner for owner in self.ledger.owners if owner.run_id in dead)
+            settle_account(ACCOUNT, owners, accounts=self, ledgers=self, clock=self.clock)
         self.effects_left = NEVER
         self.left |= {gone.run_id for gone in self.ledger.departed}
 
@@ -177,15 +183,17 @@ class World:
         """What must hold at every moment, whoever has crashed."""
         assert self.ledger.before in (None, FOUND)
         if self.network_state != FOUND:
-            assert self.ledger.before == FOUND, "open, and the way back forgotten"
+            assert FOUND in (self.ledger.before, self.ledger.if_late), "open, and the way back forgotten"
         assert not self.left & {owner.run_id for owner in self.ledger.owners}, "back after its end"
 
     def check_settled(self) -> None:
         """Once nobody is left, the account is as it was, and nothing is owed to it."""
-        self.now += timedelta(hours=1)
+        self.now += timedelta(minutes=5)
         self.sweep(frozenset(RUNS))
         assert self.network_state == FOUND
-        assert replace(self.ledger, departed=()) == Ledger()
+        self.now += LATE_FOR
+        self.sweep(frozenset())
+        assert (self.network_state, replace(self.ledger, departed=())) == (FOUND, Ledger())
 
 
 OPERATIONS = [
@@ -227,12 +235,12 @@ class RunsAndAJanitor(RuleBasedStateMachine):
     @rule(run=st.sampled_from(RUNS))
     def opens(self, run: str) -> None:
         """For the first time, again, or when the run is over: an activity runs at least once."""
-        before = self.world.network_state
+        before, is_over = self.world.network_state, run in self.world.left
         answer = self.world.perform("open", run)
-        if run in self.world.left:
+        if is_over:
             assert isinstance(answer, Refusal)
             assert self.world.network_state == before, "opened for nobody"
-        elif run in self.live:
+        elif run in self.live and answer is not None:
             self.inside.add(run)
 
     @rule(run=st.sampled_from(RUNS), after=st.integers(0, 2))
@@ -280,19 +288,26 @@ class RunsAndAJanitor(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.world.check_settled()
 
-    @rule(frozen=ACTS, others=st.lists(ACTS, min_size=1, max_size=3))
-    def others_act_while_one_is_frozen_between_ledger_and_azure(self, frozen: Act, others: list[Act]) -> None:
+    @rule(
+        frozen=ACTS,
+        others=st.lists(ACTS, min_size=1, max_size=3),
+        thawed=st.sampled_from([None, CrashError(), PassingError("no answer")]),
+    )
+    def others_act_while_one_is_frozen_between_ledger_and_azure(
+        self, frozen: Act, others: list[Act], thawed: Exception | None
+    ) -> None:
         """Its lease runs out, and what it was about comes late; then it is tried again, as Durable does."""
 
         def meanwhile() -> None:
             self.world.now += timedelta(minutes=3)
             for act in others:
                 self._act(act)
+            self.world.thawed = thawed
 
         self.world.meanwhile = meanwhile
         with suppress(PassingError):
             self._act(frozen)
-        self.world.meanwhile = None
+        self.world.meanwhile = self.world.thawed = None
         self._act(frozen)
 
     def _act(self, act: Act) -> None:
@@ -375,10 +390,47 @@ def test_who_opens_after_its_books_were_settled_without_it_leaves_the_way_back_w
         world.sweep(frozenset({"run1"}))
 
     world.meanwhile = janitor
-    with pytest.raises(PassingError, match="was lost while the account was opened"):
+    with pytest.raises(PassingError, match="lease was lost"):
         world.perform("open", "run1")
 
+    assert (world.network_state, world.ledger.owners) == (OPENED, ())
     world.check()
+    world.check_settled()
+
+
+@pytest.mark.parametrize("thawed", [CrashError(), PassingError("no answer")], ids=["dies", "hears nothing"])
+def test_who_opens_late_and_cannot_even_say_so_is_put_right(thawed: Exception) -> None:
+    world = World()
+
+    def janitor() -> None:
+        world.now += timedelta(minutes=3)
+        world.sweep(frozenset({"run1"}))
+        world.thawed = thawed
+
+    world.meanwhile = janitor
+    with suppress(PassingError):
+        world.perform("open", "run1")
+    assert isinstance(world.perform("open", "run1"), Refusal)  # it runs again, on another host
+
+    assert (world.network_state, world.ledger.owners) == (OPENED, ())
+    world.sweep(frozenset())
+    assert world.network_state == FOUND
+
+
+def test_who_joins_what_was_opened_late_closes_it() -> None:
+    world = World()
+
+    def another_try() -> None:
+        world.perform("open", "run1")
+        world.perform("close", "run1")
+
+    world.meanwhile = another_try
+    with pytest.raises(PassingError):
+        world.perform("open", "run1")
+    assert (world.network_state, world.ledger.owners) == (OPENED, ())
+
+    world.perform("open", "run2")
+    world.perform("close", "run2")
     world.check_settled()
 
 
@@ -397,6 +449,7 @@ def test_who_opens_after_another_joined_an_account_that_it_opened_leaves_the_way
 
     world.perform("close", "run2")
     assert world.network_state == FOUND
+    world.check_settled()
 
 
 def test_who_closes_under_one_that_joined_since_opens_again_at_its_next_try() -> None:
@@ -418,7 +471,7 @@ def test_who_lets_others_in_again_and_finds_them_gone_leaves_the_way_back_writte
     world.perform("open", "run2", crash_after=1)  # it has joined, and opened nothing
     world.meanwhile = lambda: world.perform("close", "run2")
 
-    with pytest.raises(PassingError, match="was lost while the account was opened"):
+    with pytest.raises(PassingError, match="lease was lost"):
         world.perform("close", "run1")
 
     world.check()
@@ -483,14 +536,15 @@ def test_a_run_that_comes_back_is_young_again() -> None:
     old = join(Ledger(), owner("run1", NOON), found=FOUND)
     again = join(old, owner("run1", NOON + timedelta(hours=1)), found=OPENED)
 
-    assert abandoned(again, {"run1"}, NOON + timedelta(hours=1)) == frozenset()
+    assert abandoned(again, set(again.owners), NOON + timedelta(hours=1)) == frozenset()
+    assert abandoned(again, set(old.owners), NOON + timedelta(hours=2)) == frozenset()  # judged before that
 
 
 @pytest.mark.parametrize(("minutes", "gone"), [(1, frozenset()), (3, frozenset({"run1"}))])
 def test_a_run_too_young_to_be_listed_is_not_abandoned(minutes: int, gone: frozenset[str]) -> None:
     ledger = join(Ledger(), owner("run1", NOON), found=FOUND)
 
-    assert abandoned(ledger, {"run1"}, NOON + timedelta(minutes=minutes)) == gone
+    assert abandoned(ledger, set(ledger.owners), NOON + timedelta(minutes=minutes)) == gone
     assert abandoned(ledger, frozenset(), NOON + timedelta(minutes=minutes)) == frozenset()
 
 
