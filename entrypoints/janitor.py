@@ -88,6 +88,7 @@ async def make_round(hub: TaskHub, ports: JanitorPorts) -> None:
             _logger.warning("janitor chore postponed: %s: %s", chore.__name__, fault)
 
     await _side_by_side((_close_accounts, _clear_clusters, _forget_runs), postponable)
+    await postponable(_end_lost_runs)
 
 
 async def _side_by_side(things: Iterable[T], work: Callable[[T], Awaitable[None]]) -> None:
@@ -121,9 +122,7 @@ async def _close_account(book: AccountLedger, hub: TaskHub, ports: JanitorPorts)
     now = ports.clock()
     judged = [owner for owner in book.ledger.owners if may_judge(hub.name, owner.hub, now - owner.since)]
     states = {owner: await hub.find(owner.run_id) for owner in judged}
-    dead = frozenset(
-        [owner for owner, state in states.items() if state is None or not await _lives(state, hub, ports)]
-    )
+    dead = frozenset(owner for owner, state in states.items() if state is None or not _lives(state, ports))
     nobody_is_in = not book.ledger.owners and not book.ledger.is_settled
     if nobody_is_in or leases.abandoned(book.ledger, dead, ports.clock()):
         settle = partial(settle_account, accounts=ports.accounts, ledgers=ports.ledgers, clock=ports.clock)
@@ -147,7 +146,7 @@ async def _clear(claim: Claim, hub: TaskHub, ports: JanitorPorts) -> None:
     if not may_judge(hub.name, claim.hub, ports.clock() - claim.claimed_at):
         return
     state = await hub.find(claim.run_id, with_input=True)
-    if await _lives(state, hub, ports) if state else ports.clock() - claim.claimed_at < YOUNG:
+    if _lives(state, ports) if state else ports.clock() - claim.claimed_at < YOUNG:
         return
     warm = state is not None and state.left_warm_pods
     await in_thread(lambda: _give_up(claim, ports, keep_pods=warm))
@@ -164,17 +163,30 @@ def _give_up(claim: Claim, ports: JanitorPorts, *, keep_pods: bool) -> None:
     ports.claims.drop(cluster, (database,), run_id)
 
 
-async def _lives(state: RunState, hub: TaskHub, ports: JanitorPorts) -> bool:
-    """Whether it may still do something; one that is lost is ended, and dead to us though it is deaf."""
+def _lives(state: RunState, ports: JanitorPorts) -> bool:
+    """Whether it may still do something; one that is lost is dead to us, whatever the hub says."""
     if not ports.rounds.silences.is_lost(state, ports.clock()):
         return state.live
-    why = f"nothing was heard of it since {stamp(state.updated_at)}"
-    _logger.error("ending a lost run: run_id=%s status=%s %s", state.run_id, state.runtime_status, why)
-    try:
-        await hub.end(state.run_id, why)
-    except PassingError as fault:
-        _logger.warning("lost run was not ended: run_id=%s %s", state.run_id, fault)
+    ports.rounds.silences.lost[state.run_id] = f"nothing was heard of it since {stamp(state.updated_at)}"
     return False
+
+
+async def _end_lost_runs(hub: TaskHub, ports: JanitorPorts) -> None:
+    """Their accounts are closed and their pods gone by now; the hub shall not call them live for ever."""
+
+    async def end(lost: tuple[str, str]) -> None:
+        run_id, why = lost
+        try:
+            state = await hub.find(run_id)
+            if state is None or not state.live:
+                del ports.rounds.silences.lost[run_id]
+                return
+            _logger.error("ending a lost run: run_id=%s status=%s %s", run_id, state.runtime_status, why)
+            await hub.end(run_id, why)
+        except PassingError as fault:
+            _logger.warning("lost run not ended yet: run_id=%s %s", run_id, fault)
+
+    await _side_by_side(tuple(ports.rounds.silences.lost.items()), end)
 
 
 async def _forget_runs(hub: TaskHub, ports: JanitorPorts) -> None:

@@ -15,6 +15,7 @@ import azure.functions as func
 from entrypoints.claiming import Bid
 from entrypoints.generations import staged_generation
 from entrypoints.run_states import RunState
+from entrypoints.silence import is_silent
 from entrypoints.starting import start_run
 from entrypoints.task_hub import TaskHub
 from entrypoints.threads import in_thread, invoked
@@ -97,7 +98,7 @@ async def tend(kept: KeptWarm, hub: TaskHub, ports: KeepWarmPorts) -> None:
     """See to one cluster; what cannot be read now is no reason to start anything."""
     try:
         past = await hub.with_prefix(naming.keeper_prefix(kept.cluster))
-        if is_rested([_past(state) for state in past], ports.clock()):
+        if is_rested([_past(state, ports.clock()) for state in past], ports.clock()):
             await _start_if_lacking(kept, hub, ports)
         else:
             ports.patience.forget(kept.cluster)
@@ -162,9 +163,10 @@ def _request(kept: KeptWarm, databases: tuple[Database, ...], defaults: RequestD
     )
 
 
-def _past(state: RunState) -> PastRun:
+def _past(state: RunState, now: datetime) -> PastRun:
+    goes_on = state.live and not is_silent(state, now)  # a lost one must not keep the cluster cold for ever
     return PastRun(
         began_at=state.created_at,
-        ended_at=None if state.live else state.updated_at,
+        ended_at=None if goes_on else state.updated_at,
         succeeded=state.succeeded,
     )

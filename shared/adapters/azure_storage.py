@@ -109,7 +109,7 @@ class AzureStorageAccounts:
         self, account: Account, before: NetworkState, found: NetworkState, *, rather_closed: bool
     ) -> tuple[str, ...]:
         try:
-            self._write(account, before, found)
+            return self._write_what_it_takes(account, before, found)
         except PassingError:
             # A subnet may be in change for hours; a switch is turned without any rule being judged.
             may_close = rather_closed or before.public_network_access == CLOSED
@@ -117,6 +117,12 @@ class AzureStorageAccounts:
                 _logger.warning("closed to all until its rules can be written back: account=%s", account.name)
                 self._write(account, replace(found, public_network_access=CLOSED), found)
             raise
+
+    def _write_what_it_takes(
+        self, account: Account, before: NetworkState, found: NetworkState
+    ) -> tuple[str, ...]:
+        try:
+            self._write(account, before, found)
         except RefusedError as refused:
             if refused.refusal.reason is not Reason.STORAGE_BLOCKED:
                 raise

@@ -418,6 +418,12 @@ def test_a_run_that_is_never_heard_of_again_is_put_away(tmp_path: Path, *, deaf:
     assert (world.network, world.claims.all(), world.clusters.daemon_sets) == (FOUND, (), {})
     assert story.terminated is not deaf
     assert set(world.hub.ended) == {f"nothing was heard of it since {stamp(story.heard_at)}"}
+    world.hub.deaf = False
+    world.send_janitor(rounds=2)
+    assert story.terminated
+    asked = len(world.hub.ended)
+    world.send_janitor(rounds=2)
+    assert len(world.hub.ended) == asked
     assert isinstance(world.claim("run2", a.request()), Claimed)
 
 
@@ -440,6 +446,25 @@ def test_a_host_that_was_gone_for_hours_finds_its_run_as_it_left_it(tmp_path: Pa
         story.step()
     world.clock.now += timedelta(hours=1, minutes=30)
     world.send_janitor(rounds=HEARD_OUT // MINUTE)
+    story.resume()
+    story.tell_on()
+
+    assert story.output["status"] == "succeeded"
+    assert (world.network, world.hub.ended) == (FOUND, [])
+
+
+@pytest.mark.parametrize("asleep", [HEARD_OUT, timedelta(hours=3)], ids=["within a gap", "after it was back"])
+def test_a_host_that_falls_silent_again_hears_its_run_out_anew(asleep: timedelta, tmp_path: Path) -> None:
+    world, story = PLOTS["success"].begin(tmp_path)
+    while "observe_nodes" not in story.called:
+        story.step()
+    world.clock.now += SILENT_AFTER
+    world.send_janitor(rounds=1)  # it notices the silence, and is gone
+    if asleep > SILENT_AFTER:
+        story.resume()
+        story.step()
+    world.clock.now += asleep
+    world.send_janitor(rounds=2)
     story.resume()
     story.tell_on()
 

@@ -263,6 +263,27 @@ def test_a_subnet_that_is_being_changed_does_not_keep_the_account_open_for_long(
     assert (meanwhile, at_last) == (closed_to_all, before)
 
 
+def test_a_subnet_in_change_beside_one_that_was_deleted_does_not_keep_the_account_open_for_long(
+    azure: LaptopAzure, accounts: AzureStorageAccounts, account: Account
+) -> None:
+    usual = accounts.network(account)
+    before = behind(account, accounts, f"{SUBNET}0", f"{SUBNET}1", switch="Enabled")
+    assert accounts.open(account, before) is None
+    azure.operate("PATCH", "/behaviour", {"deleted_subnets": f"{SUBNET}0", "updating_subnets": f"{SUBNET}1"})
+
+    with pytest.raises(PassingError, match="SubnetsNotProvisioned"):
+        accounts.restore(account, before, overdue=True)
+    meanwhile = accounts.network(account).public_network_access
+    azure.operate("PATCH", "/behaviour", {"updating_subnets": ""})
+    accounts.restore(account, before)
+    at_last = accounts.network(account)
+    azure.operate("PATCH", "/behaviour", {"deleted_subnets": ""})
+    accounts.restore(account, usual)
+
+    assert (meanwhile, at_last.public_network_access) == ("Disabled", "Enabled")
+    assert admitted(at_last) == ["s1"]
+
+
 def test_in_mode_vnet_only_the_nodes_subnet_is_let_in(clients: AzureClients, account: Account) -> None:
     vnet = AccessSettings(mode=AccessMode.VNET, subnet_id=SUBNET, container="blast-db")
     accounts = AzureStorageAccounts(clients, vnet)
