@@ -54,10 +54,12 @@ Json = dict[str, Any]
 
 # One look is about eight rows of history, and Python replays all of them at every step.
 LOOKS_PER_HISTORY = 60
+# Below 1,000 with what winds the run up, were every try of that needed; setting out may write 700 at worst.
+_ROWS_PER_HISTORY = 740
+_ROWS_EACH = 4  # of an activity or a timer: asked for, answered, and the episode that hears of it
 # Storage network changes were seen to take 90 s; a probe that fails for longer will not pass.
 PROBES_LAST = timedelta(seconds=120)
 PROBE_EVERY = timedelta(seconds=5)
-# Tries are rows of history too: were every one of them needed, a generation would still hold less than 1,000.
 _RETRY = df.RetryOptions(first_retry_interval_in_milliseconds=5_000, max_number_of_attempts=4)
 # What winds a run up is tried for longer: an open account outweighs a late report.
 _PERSISTENT_RETRY = df.RetryOptions(first_retry_interval_in_milliseconds=15_000, max_number_of_attempts=8)
@@ -86,7 +88,7 @@ class Steps:
         self.run = given if given.started_at else replace(given, started_at=self.now)
         self._shown: Json | None = None
         self.left_over = ""  # what could not be wound up, in sentences
-        self._crowded = False  # whether fan-outs that were repeated have filled this history
+        self._rows = 0  # that this history holds at most
         self._joined = False  # whether the account's ledger may name this run
         self._pods_left = False  # whether there are pods that only the janitor can take away now
 
@@ -212,6 +214,7 @@ class Steps:
         A look that fails is no ending: the nodes go on, and how long nobody answered is for `judge`.
         """
         watching = self._watching
+        self._rows += _ROWS_EACH
         try:
             answer = yield self._context.call_activity("observe_nodes", encode(self._look_order()))
         except Exception as failure:  # noqa: BLE001 - SDK 1.x raises nothing sharper
@@ -241,7 +244,7 @@ class Steps:
     @property
     def history_is_full(self) -> bool:
         """Whether it is time to begin a new one."""
-        return self._crowded or self._watching.looks % LOOKS_PER_HISTORY == 0
+        return self._rows >= _ROWS_PER_HISTORY or self._watching.looks % LOOKS_PER_HISTORY == 0
 
     def continue_as_new(self) -> None:
         """Begin a new history with what is known."""
@@ -249,6 +252,7 @@ class Steps:
 
     def sleep(self, pause: timedelta) -> Verb[None]:
         """Wait on a durable timer; it may fire early, so nothing is concluded from it."""
+        self._rows += _ROWS_EACH
         yield self._context.create_timer(self.now + pause)
 
     def rest(self, ending: Ending) -> Verb[Ending]:
@@ -341,6 +345,7 @@ class Steps:
         )
 
     def _call(self, activity: str, value: object, kind: Any) -> Verb[Any]:
+        self._rows += _ROWS_EACH * (2 * _RETRY.max_number_of_attempts - 1)  # timers lie between the tries
         try:
             answer = yield self._context.call_activity_with_retry(activity, _RETRY, encode(value))
         except Exception as failure:  # noqa: BLE001 - SDK 1.x raises nothing sharper
@@ -354,13 +359,13 @@ class Steps:
         still counts out the others' retries, and the two would number what comes next differently.
         """
         for pause in (*_PAUSES, None):
+            self._rows += _ROWS_EACH * len(values)
             tasks = [self._context.call_activity(activity, encode(value)) for value in values]
             try:
                 answers = yield self._context.task_all(tasks)
             except Exception as failure:  # noqa: BLE001 - SDK 1.x raises nothing sharper
                 if pause is None:
                     self.finish(failed(_cause_of(failure)))
-                self._crowded = True
                 yield from self.sleep(pause)
             else:
                 return [decode(kind, answer) for answer in answers]

@@ -72,8 +72,7 @@ PLOTS = {
     ),
     "cancelled": Plot(proves="a run in flight that is cancelled winds itself up", happens=is_cancelled),
     "repeated": Plot(
-        proves="a fan-out that fails while another of its activities is in flight is begun again, and the "
-        "history ends after its first look",
+        proves="a fan-out that fails while another of its activities is in flight is begun again",
         asked={"databases": (a.DATABASE, Database(name="nt", folder="nt"))},
         happens=fails_where_several_are_at_work,
     ),

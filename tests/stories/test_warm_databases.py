@@ -16,7 +16,6 @@ from orchestrators.steps import LOOKS_PER_HISTORY
 from shared.domain.causes import Kind
 from shared.domain.model import Database, Mode, OnFailure, RoleGrant
 from shared.domain.observing import NodeStanding
-from shared.domain.progress import Observation
 from shared.domain.reporting import AgentReport
 from shared.domain.runs import Probe
 from shared.domain.status import MAX_STATUS_CHARACTERS
@@ -177,28 +176,32 @@ def test_what_cannot_be_wound_up_is_left_to_the_janitor_and_said() -> None:
     assert "the account is locked" in told.output["steps"]["disable_storage"]["note"]
 
 
-@pytest.mark.parametrize("looks", [(*[ALL_BUSY] * 70, ALL_READY), (ALL_READY,)], ids=["long", "warm"])
-def test_where_every_try_is_needed_every_history_is_short(looks: tuple[Observation, ...]) -> None:
+@pytest.mark.parametrize("last_try", [1, 2, 3])
+@pytest.mark.parametrize("blocked", [0, 2, 5])
+@pytest.mark.parametrize("busy", [0, 7, 20, 40, 58, 59, 60, 70])
+def test_where_every_try_is_needed_every_history_is_short(busy: int, blocked: int, last_try: int) -> None:
     many = tuple(Database(name=f"db{n:02}", folder="f") for n in range(16))
     tries: Counter[str] = Counter()
 
     def at_the_last_try(name: str, answer: object) -> Callable[[Any], Any]:
         def perform(value: Any) -> Any:
             tries[name] += 1
-            if tries[name] % len(many) == 0 and tries[name] < 3 * len(many):
+            if tries[name] % len(many) == 0 and tries[name] < last_try * len(many):
                 return RuntimeError("no answer")
             return answer(value) if callable(answer) else answer
 
         return perform
 
-    closed = iter([Probe(outcome="blocked")] * 5)
-    plain = answers(*looks, probe_access=lambda _given: next(closed, Probe(outcome="reachable")))
+    closed = iter([Probe(outcome="blocked")] * blocked)
+    plain = answers(
+        *[ALL_BUSY] * busy, ALL_READY, probe_access=lambda _given: next(closed, Probe(outcome="reachable"))
+    )
     slow = {name: at_the_last_try(name, plain[name]) for name in ("describe_database", "apply_daemonset")}
     told = tell(a.run(databases=many, mode=Mode.VERIFY), plain | slow, every_try=True)
 
     assert told.output["status"] == "succeeded"
-    assert tries == {"describe_database": 48, "apply_daemonset": 48}
-    assert told.called.count("probe_access") == 6
+    assert tries == dict.fromkeys(("describe_database", "apply_daemonset"), 16 * last_try)
+    assert told.called.count("probe_access") == blocked + 1
     assert max(told.rows_per_history) <= MAX_ROWS, told.rows_per_history
 
 
