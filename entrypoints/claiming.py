@@ -45,7 +45,7 @@ async def claim_databases(bid: Bid, claims: Claims, hub: TaskHub) -> Claimed | H
         held = await _in_time(partial(_read, bid, claims))
         verdict = judge_claims(bid.run_id, bid.request.databases, await _live(bid, held, hub))
         if not isinstance(verdict, Claimed):
-            await _in_time(lambda: claims.drop(bid.request.cluster, bid.request.databases, bid.run_id))
+            await _in_time(partial(_give_up, bid, claims))
             return await _same_purpose(bid, verdict, held, hub)
         if await _in_time(partial(_take, _wanted(bid, hub), held, claims)):
             return verdict
@@ -62,6 +62,11 @@ def _take(wanted: Sequence[Claim], held: Held, claims: Claims) -> bool:
         _is_same_start(claim, over) or claims.take(taken_over(claim, over), over)
         for claim, over in ((claim, held[claim.database]) for claim in wanted)
     )
+
+
+def _give_up(bid: Bid, claims: Claims) -> None:
+    """What this bid took, and nothing that its run held before it was purged, or that another try took."""
+    claims.drop(bid.request.cluster, bid.request.databases, bid.run_id, bid.now)
 
 
 def _is_same_start(claim: Claim, over: Claim | None) -> bool:

@@ -153,14 +153,18 @@ async def _clear(claim: Claim, hub: TaskHub, ports: JanitorPorts) -> None:
 
 
 def _give_up(claim: Claim, ports: JanitorPorts, *, keep_pods: bool) -> None:
-    """The claim goes last: while it is there, a round tries again, or goes on to an older run's pods."""
+    """The claim goes last: while it is there, a round tries again, or goes on to an older run's pods.
+
+    A run that was purged may have been asked for again since it was judged: that one's claim is another.
+    """
     cluster, database, run_id = claim.cluster, claim.database, claim.run_id
-    ports.claims.end(cluster, (database,), run_id)
+    if not ports.claims.end(cluster, (database,), run_id, claim.claimed_at):
+        return
     if keep_pods:
         ports.clusters.stop_verifying(cluster, database, run_id)
     elif ports.clusters.remove(cluster, database, run_id):
         _logger.info("took DaemonSet away: run_id=%s database=%s", run_id, database.name)
-    ports.claims.drop(cluster, (database,), run_id)
+    ports.claims.drop(cluster, (database,), run_id, claim.claimed_at)
 
 
 def _lives(state: RunState, ports: JanitorPorts) -> bool:

@@ -5,6 +5,7 @@ or raises it as `FinalError` where it can return none.
 """
 
 from contextlib import AbstractContextManager
+from datetime import datetime
 from typing import Protocol
 
 from shared.domain.callers import Caller, Stranger
@@ -131,11 +132,29 @@ class Claims(Protocol):
     def all(self) -> tuple[Claim, ...]:
         """Every claim there is, whether its run lives or not."""
 
-    def drop(self, cluster: Cluster, databases: tuple[Database, ...], run_id: str) -> None:
-        """Give up what this run holds, and nothing of others; what was taken from a dead run is its again."""
+    def drop(
+        self,
+        cluster: Cluster,
+        databases: tuple[Database, ...],
+        run_id: str,
+        claimed_at: datetime | None = None,
+    ) -> None:
+        """Give up what this run holds, and nothing of others; what was taken from a dead run is its again.
 
-    def end(self, cluster: Cluster, databases: tuple[Database, ...], run_id: str) -> None:
-        """Let this run write no more pods of what it holds: what is under way takes away what it wrote."""
+        Of a run that was purged and asked for again there may be claims of two moments: one can be named.
+        """
+
+    def end(
+        self,
+        cluster: Cluster,
+        databases: tuple[Database, ...],
+        run_id: str,
+        claimed_at: datetime | None = None,
+    ) -> bool:
+        """Let this run write no more pods of what it holds: what is under way takes away what it wrote.
+
+        False where it holds none of it, or not since the moment named.
+        """
 
     def cancel(self, cluster: Cluster, database: Database, run_id: str, by: str) -> bool:
         """Ask the run to end; False when it no longer holds the database."""

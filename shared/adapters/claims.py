@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 
 from shared.adapters.documents import Documents, Version
-from shared.domain.claims import Claim, given_back
+from shared.domain.claims import Claim, Holder, given_back
 from shared.domain.model import Cluster, Database
 from shared.domain.naming import CLAIMS_FOLDER, claim_name
 from shared.ports import PassingError
@@ -40,30 +41,48 @@ class BlobClaims:
         found = (self._documents.read(name, Claim) for name in self._documents.names(CLAIMS_FOLDER))
         return tuple(version.value for version in found if version is not None)
 
-    def drop(self, cluster: Cluster, databases: tuple[Database, ...], run_id: str) -> None:
+    def drop(
+        self,
+        cluster: Cluster,
+        databases: tuple[Database, ...],
+        run_id: str,
+        claimed_at: datetime | None = None,
+    ) -> None:
         """Delete those of this run, or give them back, in whatever version they are."""
         for database in databases:
-            self._change(cluster, database, run_id, given_back)
+            self._change(cluster, database, Holder(run_id, claimed_at), given_back)
 
-    def end(self, cluster: Cluster, databases: tuple[Database, ...], run_id: str) -> None:
+    def end(
+        self,
+        cluster: Cluster,
+        databases: tuple[Database, ...],
+        run_id: str,
+        claimed_at: datetime | None = None,
+    ) -> bool:
         """Mark those of this run."""
-        for database in databases:
-            self._change(cluster, database, run_id, lambda held: replace(held, ended=True))
+        holder = Holder(run_id, claimed_at)
+        marked = [
+            self._change(cluster, each, holder, lambda held: replace(held, ended=True)) for each in databases
+        ]
+        return any(marked)
 
     def cancel(self, cluster: Cluster, database: Database, run_id: str, by: str) -> bool:
         """Write down who asked; whoever asked first stays named."""
         return self._change(
-            cluster, database, run_id, lambda held: replace(held, cancelled_by=held.cancelled_by or by)
+            cluster,
+            database,
+            Holder(run_id),
+            lambda held: replace(held, cancelled_by=held.cancelled_by or by),
         )
 
     def _change(
-        self, cluster: Cluster, database: Database, run_id: str, change: Callable[[Claim], Claim | None]
+        self, cluster: Cluster, database: Database, holder: Holder, change: Callable[[Claim], Claim | None]
     ) -> bool:
         """Write what a claim of this run becomes, or delete it; False where it is not its own (any more)."""
         name = claim_name(cluster, database)
         for _ in range(_TRIES):
             found = self._read(cluster, database)
-            if found is None or found.value.run_id != run_id:
+            if found is None or not holder.holds(found.value):
                 return False
             if self._becomes(name, found, change(found.value)):
                 return True

@@ -24,6 +24,18 @@ class Claim:
     ended: bool = False  # whether the run's pods are being put away: it may write none any more
 
 
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Whose claim is meant: a run's, whenever it took it, or only the one that it took at a moment."""
+
+    run_id: str
+    claimed_at: datetime | None = None
+
+    def holds(self, claim: Claim) -> bool:
+        """Whether a claim is meant."""
+        return claim.run_id == self.run_id and self.claimed_at in (None, claim.claimed_at)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
     """All databases are this run's: go on."""

@@ -322,6 +322,37 @@ def test_pods_of_a_purged_run_are_put_away_though_it_was_asked_for_again_and_ref
     assert not world.clusters.daemon_sets
 
 
+def test_pods_of_a_purged_run_are_put_away_though_another_has_one_of_its_databases(tmp_path: Path) -> None:
+    world, story = PLOTS["two databases"].begin(tmp_path)
+    while "observe_nodes" not in story.called:
+        story.step()
+    del world.hub.stories[RUN_ID]
+    world.clock.now += MINUTE
+    nt = TWO_DATABASES[1]
+    assert isinstance(world.claim("run2", a.request(databases=(nt,))), Claimed)
+    world.hub.stories["run2"] = Story(a.run(databases=(nt,)), world.perform, world.clock, "run2")
+    assert isinstance(world.claim(RUN_ID, a.request(databases=TWO_DATABASES)), Conflict)
+
+    world.send_janitor(rounds=1)
+    assert list(world.clusters.daemon_sets) == ["nt"]  # run2 is about to write its own over it
+    assert [claim.run_id for claim in world.claims.all()] == ["run2"]
+
+
+def test_a_run_that_is_asked_for_again_while_the_janitor_judges_it_is_left_alone(tmp_path: Path) -> None:
+    world, story = PLOTS["success"].begin(tmp_path)
+    while "observe_nodes" not in story.called:
+        story.step()
+    del world.hub.stories[RUN_ID]
+    world.clock.now += MINUTE
+    (judged,) = world.claims.all()
+    again = world.begin()
+
+    assert not world.claims.end(a.CLUSTER, (a.DATABASE,), RUN_ID, judged.claimed_at)
+    world.claims.drop(a.CLUSTER, (a.DATABASE,), RUN_ID, judged.claimed_at)
+    again.tell_on()
+    assert again.output["status"] == "succeeded"
+
+
 def test_pods_that_a_run_left_verifying_are_made_to_warm_by_the_janitor(tmp_path: Path) -> None:
     world, story = PLOTS["verify"].begin(tmp_path)
     world.clusters.silent = True

@@ -17,7 +17,7 @@ from typing import Any
 from testkit import builders as a
 
 from shared.domain import naming
-from shared.domain.claims import Claim, given_back
+from shared.domain.claims import Claim, Holder, given_back
 from shared.domain.daemonset import PodRules, Rollout
 from shared.domain.leases import AccountLedger, Ledger, NetworkState
 from shared.domain.model import AccessTerms, Account, Cluster, ClusterFacts, Database, Engine, RoleGrant
@@ -89,21 +89,30 @@ class MemoryClaims:
     def all(self) -> tuple[Claim, ...]:
         return tuple(self._held.values())
 
-    def drop(self, cluster: Cluster, databases: tuple[Database, ...], run_id: str) -> None:
+    def drop(
+        self,
+        cluster: Cluster,
+        databases: tuple[Database, ...],
+        run_id: str,
+        claimed_at: datetime | None = None,
+    ) -> None:
         with self._lock:
-            for database in databases:
-                name = naming.claim_name(cluster, database)
-                if name in self._held and self._held[name].run_id == run_id:
-                    back = given_back(self._held.pop(name))
-                    if back is not None:
-                        self._held[name] = back
+            for name in self._meant(cluster, databases, Holder(run_id, claimed_at)):
+                back = given_back(self._held.pop(name))
+                if back is not None:
+                    self._held[name] = back
 
-    def end(self, cluster: Cluster, databases: tuple[Database, ...], run_id: str) -> None:
+    def end(
+        self,
+        cluster: Cluster,
+        databases: tuple[Database, ...],
+        run_id: str,
+        claimed_at: datetime | None = None,
+    ) -> bool:
         with self._lock:
-            for database in databases:
-                name = naming.claim_name(cluster, database)
-                if name in self._held and self._held[name].run_id == run_id:
-                    self._held[name] = replace(self._held[name], ended=True)
+            meant = self._meant(cluster, databases, Holder(run_id, claimed_at))
+            self._held |= {name: replace(self._held[name], ended=True) for name in meant}
+            return bool(meant)
 
     def cancel(self, cluster: Cluster, database: Database, run_id: str, by: str) -> bool:
         with self._lock:
@@ -113,6 +122,10 @@ class MemoryClaims:
                 return False
             self._held[name] = replace(held, cancelled_by=by)
             return True
+
+    def _meant(self, cluster: Cluster, databases: tuple[Database, ...], holder: Holder) -> list[str]:
+        names = [naming.claim_name(cluster, database) for database in databases]
+        return [name for name in names if name in self._held and holder.holds(self._held[name])]
 
 
 class MemoryLedgers:

@@ -2,7 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from azure.storage.blob import ContainerClient
 from testkit.azure import LaptopAzure
@@ -102,6 +102,24 @@ def test_an_ending_is_marked_on_what_the_run_holds_and_nothing_of_others(documen
 
     assert claims.read(CLUSTER, NT) == replace(claim("run-1"), ended=True)
     assert claims.read(CLUSTER, CORE) == claim("run-2", CORE)
+
+
+def test_of_a_run_that_was_asked_for_again_the_claim_of_one_moment_is_meant(documents: Documents) -> None:
+    claims = BlobClaims(documents)
+    old = claim("run-1")
+    again = replace(old, claimed_at=old.claimed_at + timedelta(minutes=5, microseconds=1), after=("run-1",))
+    assert claims.take(old, over=None)
+    assert claims.take(again, over=old)
+
+    assert not claims.end(CLUSTER, (NT,), "run-1", old.claimed_at)
+    claims.drop(CLUSTER, (NT,), "run-1", old.claimed_at)
+    assert claims.read(CLUSTER, NT) == again
+
+    assert claims.end(CLUSTER, (NT, CORE), "run-1", again.claimed_at)
+    claims.drop(CLUSTER, (NT, CORE), "run-1", again.claimed_at)
+    given_back = claims.read(CLUSTER, NT)
+    assert given_back is not None
+    assert (given_back.run_id, given_back.after) == ("run-1", ())
 
 
 def test_all_claims_are_told_whoever_holds_them(documents: Documents) -> None:
