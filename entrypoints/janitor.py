@@ -183,7 +183,7 @@ async def _end_lost_runs(hub: TaskHub, ports: JanitorPorts) -> None:
         try:
             state = await hub.find(run_id)
             if state is None or not state.live:
-                del ports.rounds.silences.lost[run_id]
+                ports.rounds.silences.lost.pop(run_id, None)
                 return
             _logger.error("ending a lost run: run_id=%s status=%s %s", run_id, state.runtime_status, why)
             await hub.end(run_id, why)
