@@ -109,14 +109,14 @@ def settle_account(
         if gone:
             page.write(ledger)
             _logger.info("dropped abandoned owners: account=%s run_ids=%s", account.name, sorted(gone))
+        remembered = ledger if ledger.owners else leases.without_forgotten_openings(ledger, now)
+        if remembered != ledger:
+            page.write(remembered)  # first: an account that is no more cannot be asked
         before = ledger.to_restore or _opened_late(account, ledger, accounts)
         if before is None:
-            remembered = leases.without_forgotten_openings(ledger, now)
-            if not ledger.owners and remembered != ledger:
-                page.write(remembered)
             return
         lost = accounts.restore(account, before, overdue=leases.is_overdue(ledger, now))
-        kept = _is_kept(page, leases.restored(ledger, lost))
+        kept = _is_kept(page, leases.restored(remembered, lost))
     if not kept:
         _let_in(account, "", accounts=accounts, ledgers=ledgers, clock=clock)
     elif accounts.must_open(before):

@@ -417,6 +417,24 @@ def test_who_opens_late_and_cannot_even_say_so_is_put_right(thawed: Exception) -
     assert world.network_state == FOUND
 
 
+def test_an_opening_that_comes_after_a_long_run_has_left_is_put_right() -> None:
+    world = World()
+
+    def a_long_run() -> None:
+        world.perform("open", "run1")
+        world.now += LATE_FOR + timedelta(minutes=10)
+        world.perform("close", "run1")
+        world.sweep(frozenset())
+
+    world.meanwhile = a_long_run
+    with pytest.raises(PassingError):
+        world.perform("open", "run1")
+    assert world.network_state == OPENED
+
+    world.sweep(frozenset())
+    assert world.network_state == FOUND
+
+
 def test_who_joins_what_was_opened_late_closes_it() -> None:
     world = World()
 
