@@ -1,6 +1,6 @@
 """Hands on the claims: who warms what."""
 
-from shared.domain.claims import Hold, hold_of
+from shared.domain.claims import Hold, Holder, hold_of
 from shared.domain.runs import Holdings
 from shared.ports import Claims
 
@@ -13,5 +13,5 @@ def hold_on(holdings: Holdings, claims: Claims) -> Hold:
 
 def release_claims(holdings: Holdings, *, claims: Claims) -> bool:
     """Give up what this run holds; claims of other runs are left alone, so repeating it is safe."""
-    claims.drop(holdings.cluster, holdings.databases, holdings.run_id)
+    claims.drop(holdings.cluster, holdings.databases, Holder(holdings.run_id))
     return True

@@ -6,6 +6,7 @@ from dataclasses import replace
 from activities.claims import hold_on
 from shared.domain import progress
 from shared.domain.causes import group, shut_out
+from shared.domain.claims import Holder
 from shared.domain.daemonset import PodRules, Rollout
 from shared.domain.events import Change, Event, line_of
 from shared.domain.model import Cluster, ClusterFacts, Missing, StagedDatabase
@@ -84,7 +85,7 @@ def observe_nodes(order: LookOrder, *, clusters: Clusters, claims: Claims) -> Ob
 
 def stop_verifying(holdings: Holdings, *, clusters: Clusters, claims: Claims) -> int:
     """Let the pods of this run warm nodes that join later; repeating it changes nothing."""
-    claims.end(holdings.cluster, holdings.databases, holdings.run_id)
+    claims.end(holdings.cluster, holdings.databases, Holder(holdings.run_id))
     return sum(
         clusters.stop_verifying(holdings.cluster, database, holdings.run_id)
         for database in holdings.databases
@@ -93,7 +94,7 @@ def stop_verifying(holdings: Holdings, *, clusters: Clusters, claims: Claims) ->
 
 def retire_daemonsets(holdings: Holdings, *, clusters: Clusters, claims: Claims) -> int:
     """Delete the DaemonSets that carry this run's id; what is gone already is no error."""
-    claims.end(holdings.cluster, holdings.databases, holdings.run_id)
+    claims.end(holdings.cluster, holdings.databases, Holder(holdings.run_id))
     return sum(
         clusters.remove(holdings.cluster, database, holdings.run_id) for database in holdings.databases
     )
@@ -101,7 +102,8 @@ def retire_daemonsets(holdings: Holdings, *, clusters: Clusters, claims: Claims)
 
 def keep_warm_nodes(order: LookOrder, *, clusters: Clusters, claims: Claims) -> int:
     """Leave pods on warm nodes only, or none at all; how many stay. Looking again finds the same nodes."""
-    claims.end(order.cluster, tuple(staged.database for staged in order.databases), order.run_id)
+    databases = tuple(staged.database for staged in order.databases)
+    claims.end(order.cluster, databases, Holder(order.run_id))
     return sum(_keep(order, seen, clusters) for seen in clusters.look(order).databases)
 
 

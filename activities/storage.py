@@ -79,17 +79,18 @@ def close_access(
     if isinstance(account, Refusal):
         return ()  # without a ledger nobody ever opened it
     lost: tuple[str, ...] = ()
+    is_kept = True
     with ledgers.held(account) as page:
         ledger = leases.leave(page.read(), {query.run_id}, clock())
         page.write(ledger)
         before = ledger.to_restore
         if before is not None:
             lost = accounts.restore(account, before)
-            page.write(leases.restored(ledger, lost))
-            if accounts.must_open(before):
+            is_kept = _is_kept(page, leases.restored(ledger, lost))
+            if is_kept and accounts.must_open(before):
                 closed = replace(_event(Change.ACCOUNT_CLOSED, query), error=leases.told_of(lost))
                 _logger.info(line_of(closed))
-    if ledger.owners and ledger.before is not None:
+    if ledger.owners or not is_kept:
         _let_in(account, query.run_id, accounts=accounts, ledgers=ledgers, clock=clock)
     return lost
 
@@ -112,11 +113,12 @@ def settle_account(
         remembered = ledger if ledger.owners else leases.without_forgotten_openings(ledger, now)
         if remembered != ledger:
             page.write(remembered)  # first: an account that is no more cannot be asked
+            ledger = remembered
         before = ledger.to_restore or _opened_late(account, ledger, accounts)
         if before is None:
             return
         lost = accounts.restore(account, before, overdue=leases.is_overdue(ledger, now))
-        kept = _is_kept(page, leases.restored(remembered, lost))
+        kept = _is_kept(page, leases.restored(ledger, lost))
     if not kept:
         _let_in(account, "", accounts=accounts, ledgers=ledgers, clock=clock)
     elif accounts.must_open(before):

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from entrypoints.task_hub import TaskHub
 from entrypoints.waiting import within
-from shared.domain.claims import Claim, Claimed, Conflict, HeldBy, judge_claims, taken_over
+from shared.domain.claims import Claim, Claimed, Conflict, HeldBy, Holder, judge_claims, taken_over
 from shared.domain.hubs import may_judge
 from shared.domain.model import Database, WarmupRequest
 from shared.ports import Claims, PassingError
@@ -66,7 +66,7 @@ def _take(wanted: Sequence[Claim], held: Held, claims: Claims) -> bool:
 
 def _give_up(bid: Bid, claims: Claims) -> None:
     """What this bid took, and nothing that its run held before it was purged, or that another try took."""
-    claims.drop(bid.request.cluster, bid.request.databases, bid.run_id, bid.now)
+    claims.drop(bid.request.cluster, bid.request.databases, Holder(bid.run_id, bid.now))
 
 
 def _is_same_start(claim: Claim, over: Claim | None) -> bool:

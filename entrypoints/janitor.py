@@ -19,11 +19,11 @@ import azure.functions as func
 from activities.storage import settle_account
 from entrypoints.claiming import YOUNG
 from entrypoints.run_states import RunState
-from entrypoints.silence import Silences
+from entrypoints.silence import Silences, is_silent
 from entrypoints.task_hub import TaskHub
 from entrypoints.threads import in_thread, invoked
 from shared.domain import leases
-from shared.domain.claims import Claim
+from shared.domain.claims import Claim, Holder
 from shared.domain.hubs import may_judge
 from shared.domain.leases import AccountLedger
 from shared.domain.phases import stamp
@@ -158,13 +158,14 @@ def _give_up(claim: Claim, ports: JanitorPorts, *, keep_pods: bool) -> None:
     A run that was purged may have been asked for again since it was judged: that one's claim is another.
     """
     cluster, database, run_id = claim.cluster, claim.database, claim.run_id
-    if not ports.claims.end(cluster, (database,), run_id, claim.claimed_at):
+    judged = Holder(run_id, claim.claimed_at)
+    if not ports.claims.end(cluster, (database,), judged):
         return
     if keep_pods:
         ports.clusters.stop_verifying(cluster, database, run_id)
     elif ports.clusters.remove(cluster, database, run_id):
         _logger.info("took DaemonSet away: run_id=%s database=%s", run_id, database.name)
-    ports.claims.drop(cluster, (database,), run_id, claim.claimed_at)
+    ports.claims.drop(cluster, (database,), judged)
 
 
 def _lives(state: RunState, ports: JanitorPorts) -> bool:
@@ -182,7 +183,7 @@ async def _end_lost_runs(hub: TaskHub, ports: JanitorPorts) -> None:
         run_id, why = lost
         try:
             state = await hub.find(run_id)
-            if state is None or not state.live:
+            if state is None or not is_silent(state, ports.clock()):  # or one that was begun anew
                 ports.rounds.silences.lost.pop(run_id, None)
                 return
             _logger.error("ending a lost run: run_id=%s status=%s %s", run_id, state.runtime_status, why)

@@ -5,11 +5,10 @@ or raises it as `FinalError` where it can return none.
 """
 
 from contextlib import AbstractContextManager
-from datetime import datetime
 from typing import Protocol
 
 from shared.domain.callers import Caller, Stranger
-from shared.domain.claims import Claim
+from shared.domain.claims import Claim, Holder
 from shared.domain.daemonset import PodRules, Rollout
 from shared.domain.leases import AccountLedger, Ledger, NetworkState
 from shared.domain.model import AccessTerms, Account, Cluster, ClusterFacts, Database, RoleGrant
@@ -132,28 +131,13 @@ class Claims(Protocol):
     def all(self) -> tuple[Claim, ...]:
         """Every claim there is, whether its run lives or not."""
 
-    def drop(
-        self,
-        cluster: Cluster,
-        databases: tuple[Database, ...],
-        run_id: str,
-        claimed_at: datetime | None = None,
-    ) -> None:
-        """Give up what this run holds, and nothing of others; what was taken from a dead run is its again.
+    def drop(self, cluster: Cluster, databases: tuple[Database, ...], holder: Holder) -> None:
+        """Give up what is the holder's and no other's; what was taken from a dead run is its again."""
 
-        Of a run that was purged and asked for again there may be claims of two moments: one can be named.
-        """
+    def end(self, cluster: Cluster, databases: tuple[Database, ...], holder: Holder) -> bool:
+        """Let a run write no more pods of what it holds: what is under way takes away what it wrote.
 
-    def end(
-        self,
-        cluster: Cluster,
-        databases: tuple[Database, ...],
-        run_id: str,
-        claimed_at: datetime | None = None,
-    ) -> bool:
-        """Let this run write no more pods of what it holds: what is under way takes away what it wrote.
-
-        False where it holds none of it, or not since the moment named.
+        False where none of it is the holder's.
         """
 
     def cancel(self, cluster: Cluster, database: Database, run_id: str, by: str) -> bool:

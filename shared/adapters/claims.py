@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
 
 from shared.adapters.documents import Documents, Version
 from shared.domain.claims import Claim, Holder, given_back
@@ -41,26 +40,13 @@ class BlobClaims:
         found = (self._documents.read(name, Claim) for name in self._documents.names(CLAIMS_FOLDER))
         return tuple(version.value for version in found if version is not None)
 
-    def drop(
-        self,
-        cluster: Cluster,
-        databases: tuple[Database, ...],
-        run_id: str,
-        claimed_at: datetime | None = None,
-    ) -> None:
-        """Delete those of this run, or give them back, in whatever version they are."""
+    def drop(self, cluster: Cluster, databases: tuple[Database, ...], holder: Holder) -> None:
+        """Delete what is the holder's, or give them back, in whatever version they are."""
         for database in databases:
-            self._change(cluster, database, Holder(run_id, claimed_at), given_back)
+            self._change(cluster, database, holder, given_back)
 
-    def end(
-        self,
-        cluster: Cluster,
-        databases: tuple[Database, ...],
-        run_id: str,
-        claimed_at: datetime | None = None,
-    ) -> bool:
-        """Mark those of this run."""
-        holder = Holder(run_id, claimed_at)
+    def end(self, cluster: Cluster, databases: tuple[Database, ...], holder: Holder) -> bool:
+        """Mark what is the holder's."""
         marked = [
             self._change(cluster, each, holder, lambda held: replace(held, ended=True)) for each in databases
         ]
@@ -78,7 +64,7 @@ class BlobClaims:
     def _change(
         self, cluster: Cluster, database: Database, holder: Holder, change: Callable[[Claim], Claim | None]
     ) -> bool:
-        """Write what a claim of this run becomes, or delete it; False where it is not its own (any more)."""
+        """Write what a claim of the holder's becomes, or delete it; False where it is not one (any more)."""
         name = claim_name(cluster, database)
         for _ in range(_TRIES):
             found = self._read(cluster, database)

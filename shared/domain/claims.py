@@ -26,7 +26,10 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Whose claim is meant: a run's, whenever it took it, or only the one that it took at a moment."""
+    """Whose claim is meant: a run's, whenever it took it, or only the one that it took at a moment.
+
+    A run that was purged and asked for again has had two.
+    """
 
     run_id: str
     claimed_at: datetime | None = None

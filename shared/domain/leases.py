@@ -131,12 +131,9 @@ def opened(ledger: Ledger) -> Ledger:
 
 def without_forgotten_openings(ledger: Ledger, now: datetime) -> Ledger:
     """Whoever has not come by now, nor for as long after the last run has left, died on the way."""
-    left_at = ledger.departed[-1:]
-    watched_from = [
-        max(each.at, *(gone.at for gone in left_at)) if left_at else each.at for each in ledger.openings
-    ]
-    kept = (each for each, since in zip(ledger.openings, watched_from, strict=True) if now - since < LATE_FOR)
-    return replace(ledger, openings=tuple(kept))
+    left_at = max((gone.at for gone in ledger.departed), default=now - LATE_FOR)
+    kept = tuple(each for each in ledger.openings if now - max(each.at, left_at) < LATE_FOR)
+    return replace(ledger, openings=kept)
 
 
 def leave(ledger: Ledger, run_ids: AbstractSet[str], now: datetime) -> Ledger:

@@ -1,6 +1,7 @@
 """Hosts that die and runs that are ended from outside, at every yield of a story over hands that act."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import pairwise
@@ -13,7 +14,7 @@ from testkit.telling import RUN_ID, Story
 from testkit.world import FOUND, NODES, OPENED, HubClient, World
 
 from entrypoints.silence import HEARD_OUT, SILENT_AFTER
-from shared.domain.claims import Claimed, Conflict, HeldBy
+from shared.domain.claims import Claimed, Conflict, HeldBy, Holder
 from shared.domain.hubs import FOREIGN_PATIENCE
 from shared.domain.leases import Ledger
 from shared.domain.model import Database, Mode, OnFailure
@@ -81,6 +82,21 @@ PLOTS = {
     ),
     "dry run of what is closed": Plot(ends="planned", leaves=None, asked={"dry_run": True}),
 }
+
+
+class OvertakenHub(HubClient):
+    """It knows of no run, and lets something happen between its answer and whatever comes of that."""
+
+    def __init__(self, meanwhile: Callable[[], object]) -> None:
+        super().__init__()
+        self._meanwhile = meanwhile
+
+    async def _get_async_request(self, url: str) -> list[Any]:
+        if "showInput=true" in url:  # asked for a claim's sake
+            await asyncio.to_thread(self._meanwhile)
+        return [404, ""]
+
+
 each_plot = pytest.mark.parametrize("plot", PLOTS.values(), ids=PLOTS)
 
 
@@ -235,7 +251,7 @@ def test_warm_pods_stay_though_a_start_over_their_claim_came_to_nothing(tmp_path
     assert left_behind is not None
     world.claims.take(left_behind, over=None)
     assert isinstance(world.claim("run2", a.request()), Claimed)
-    world.claims.drop(a.CLUSTER, (a.DATABASE,), "run2")
+    world.claims.drop(a.CLUSTER, (a.DATABASE,), Holder("run2"))
     world.send_janitor(rounds=1)
 
     assert world.claims.all() == ()
@@ -343,12 +359,10 @@ def test_a_run_that_is_asked_for_again_while_the_janitor_judges_it_is_left_alone
     while "observe_nodes" not in story.called:
         story.step()
     del world.hub.stories[RUN_ID]
-    world.clock.now += MINUTE
-    (judged,) = world.claims.all()
-    again = world.begin()
+    asked_again: list[Story] = []
+    world.send_janitor(rounds=1, hub=OvertakenHub(lambda: asked_again.append(world.begin())))
 
-    assert not world.claims.end(a.CLUSTER, (a.DATABASE,), RUN_ID, judged.claimed_at)
-    world.claims.drop(a.CLUSTER, (a.DATABASE,), RUN_ID, judged.claimed_at)
+    (again,) = asked_again
     again.tell_on()
     assert again.output["status"] == "succeeded"
 
@@ -426,7 +440,7 @@ def test_a_run_whose_database_another_one_took_ends_itself(tmp_path: Path) -> No
     while "observe_nodes" not in story.called:
         story.step()
     nt = TWO_DATABASES[1]
-    world.claims.drop(a.CLUSTER, (nt,), RUN_ID)
+    world.claims.drop(a.CLUSTER, (nt,), Holder(RUN_ID))
     assert isinstance(world.claim("run2", a.request(databases=(nt,))), Claimed)
 
     story.tell_on()
@@ -482,6 +496,20 @@ def test_a_host_that_was_gone_for_hours_finds_its_run_as_it_left_it(tmp_path: Pa
 
     assert story.output["status"] == "succeeded"
     assert (world.network, world.hub.ended) == (FOUND, [])
+
+
+def test_a_lost_run_that_was_begun_anew_is_not_ended(tmp_path: Path) -> None:
+    world, story = PLOTS["success"].begin(tmp_path)
+    while "observe_nodes" not in story.called:
+        story.step()
+    world.hub.deaf = True
+    world.send_janitor(rounds=(SILENT_AFTER + HEARD_OUT) // MINUTE + CLOSED_WITHIN_MINUTES)
+    world.hub.deaf = False
+    again = Story(a.run(dry_run=True), world.perform, world.clock)  # purged, and asked for again
+    world.hub.stories[RUN_ID] = again
+    world.send_janitor(rounds=2)
+
+    assert not again.terminated
 
 
 @pytest.mark.parametrize("asleep", [HEARD_OUT, timedelta(hours=3)], ids=["within a gap", "after it was back"])

@@ -89,28 +89,16 @@ class MemoryClaims:
     def all(self) -> tuple[Claim, ...]:
         return tuple(self._held.values())
 
-    def drop(
-        self,
-        cluster: Cluster,
-        databases: tuple[Database, ...],
-        run_id: str,
-        claimed_at: datetime | None = None,
-    ) -> None:
+    def drop(self, cluster: Cluster, databases: tuple[Database, ...], holder: Holder) -> None:
         with self._lock:
-            for name in self._meant(cluster, databases, Holder(run_id, claimed_at)):
+            for name in self._meant(cluster, databases, holder):
                 back = given_back(self._held.pop(name))
                 if back is not None:
                     self._held[name] = back
 
-    def end(
-        self,
-        cluster: Cluster,
-        databases: tuple[Database, ...],
-        run_id: str,
-        claimed_at: datetime | None = None,
-    ) -> bool:
+    def end(self, cluster: Cluster, databases: tuple[Database, ...], holder: Holder) -> bool:
         with self._lock:
-            meant = self._meant(cluster, databases, Holder(run_id, claimed_at))
+            meant = self._meant(cluster, databases, holder)
             self._held |= {name: replace(self._held[name], ended=True) for name in meant}
             return bool(meant)
 

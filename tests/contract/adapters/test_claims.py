@@ -9,7 +9,7 @@ from testkit.azure import LaptopAzure
 
 from shared.adapters.claims import BlobClaims
 from shared.adapters.documents import Documents
-from shared.domain.claims import Claim
+from shared.domain.claims import Claim, Holder
 from shared.domain.model import Cluster, Database
 from shared.domain.naming import claim_name
 
@@ -73,8 +73,8 @@ def test_a_run_drops_what_it_holds_and_nothing_of_others(documents: Documents) -
     claims = BlobClaims(documents)
     claims.take(claim("run-1"), over=None)
     claims.take(claim("run-2", CORE), over=None)
-    claims.drop(CLUSTER, (NT, CORE), "run-1")
-    claims.drop(CLUSTER, (NT, CORE), "run-1")
+    claims.drop(CLUSTER, (NT, CORE), Holder("run-1"))
+    claims.drop(CLUSTER, (NT, CORE), Holder("run-1"))
 
     assert claims.read(CLUSTER, NT) is None
     assert claims.read(CLUSTER, CORE) == claim("run-2", CORE)
@@ -85,11 +85,11 @@ def test_what_was_taken_from_dead_runs_is_given_back_to_one_after_the_other(docu
     assert claims.take(replace(claim("run-3"), after=("dead-1", "dead-2"), cancelled_by="oid"), over=None)
 
     for run_id, after in (("run-3", ("dead-1",)), ("dead-2", ())):
-        claims.drop(CLUSTER, (NT,), run_id)
+        claims.drop(CLUSTER, (NT,), Holder(run_id))
         held = claims.read(CLUSTER, NT)
         assert held is not None
         assert (held.after, held.cancelled_by, held.ended) == (after, None, True)
-    claims.drop(CLUSTER, (NT,), "dead-1")
+    claims.drop(CLUSTER, (NT,), Holder("dead-1"))
     assert claims.read(CLUSTER, NT) is None
 
 
@@ -97,8 +97,8 @@ def test_an_ending_is_marked_on_what_the_run_holds_and_nothing_of_others(documen
     claims = BlobClaims(documents)
     claims.take(claim("run-1"), over=None)
     claims.take(claim("run-2", CORE), over=None)
-    claims.end(CLUSTER, (NT, CORE), "run-1")
-    claims.end(CLUSTER, (NT, CORE), "run-1")
+    claims.end(CLUSTER, (NT, CORE), Holder("run-1"))
+    claims.end(CLUSTER, (NT, CORE), Holder("run-1"))
 
     assert claims.read(CLUSTER, NT) == replace(claim("run-1"), ended=True)
     assert claims.read(CLUSTER, CORE) == claim("run-2", CORE)
@@ -111,12 +111,12 @@ def test_of_a_run_that_was_asked_for_again_the_claim_of_one_moment_is_meant(docu
     assert claims.take(old, over=None)
     assert claims.take(again, over=old)
 
-    assert not claims.end(CLUSTER, (NT,), "run-1", old.claimed_at)
-    claims.drop(CLUSTER, (NT,), "run-1", old.claimed_at)
+    assert not claims.end(CLUSTER, (NT,), Holder("run-1", old.claimed_at))
+    claims.drop(CLUSTER, (NT,), Holder("run-1", old.claimed_at))
     assert claims.read(CLUSTER, NT) == again
 
-    assert claims.end(CLUSTER, (NT, CORE), "run-1", again.claimed_at)
-    claims.drop(CLUSTER, (NT, CORE), "run-1", again.claimed_at)
+    assert claims.end(CLUSTER, (NT, CORE), Holder("run-1", again.claimed_at))
+    claims.drop(CLUSTER, (NT, CORE), Holder("run-1", again.claimed_at))
     given_back = claims.read(CLUSTER, NT)
     assert given_back is not None
     assert (given_back.run_id, given_back.after) == ("run-1", ())
@@ -140,7 +140,7 @@ def test_a_cancellation_is_written_down_for_the_run_that_holds_it(documents: Doc
     assert claims.cancel(CLUSTER, NT, "run-1", by="first")
     assert claims.cancel(CLUSTER, NT, "run-1", by="second")
     assert claims.read(CLUSTER, NT) == replace(claim("run-1"), cancelled_by="first")
-    claims.drop(CLUSTER, (NT,), "run-1")
+    claims.drop(CLUSTER, (NT,), Holder("run-1"))
     assert claims.read(CLUSTER, NT) is None
 
 

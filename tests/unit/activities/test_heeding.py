@@ -13,7 +13,7 @@ from testkit.memory_ports import MemoryWorld, Stage, memory_world
 from activities.catalog import probe_access
 from activities.cluster import apply_daemonset
 from activities.storage import open_access
-from shared.domain.claims import cancelled
+from shared.domain.claims import Holder, cancelled
 from shared.domain.model import WarmupPlan
 from shared.domain.planning import Grounds, plan_warmup
 from shared.domain.refusals import Reason, Refusal
@@ -86,12 +86,12 @@ def test_a_probe_asks_nothing_of_a_run_that_holds_nothing_as_a_dry_one(world: Me
     dry = replace(PROBE, holdings=replace(HELD, run_id="run2"))
     assert probe_access(dry, catalog=world.catalog, claims=world.claims) == REACHABLE
 
-    world.claims.drop(a.CLUSTER, (a.DATABASE,), "run1")
+    world.claims.drop(a.CLUSTER, (a.DATABASE,), Holder("run1"))
     assert probe_access(PROBE, catalog=world.catalog, claims=world.claims) == REACHABLE
 
 
 def test_a_run_that_lost_its_database_is_told_so_by_name(world: MemoryWorld) -> None:
-    world.claims.drop(a.CLUSTER, (a.DATABASE,), "run1")
+    world.claims.drop(a.CLUSTER, (a.DATABASE,), Holder("run1"))
     refusal = rolled_out(world)
 
     assert isinstance(refusal, Refusal)

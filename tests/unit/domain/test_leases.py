@@ -16,6 +16,7 @@ from testkit.builders import ACCOUNT, CLUSTER, DATABASE, SUBSCRIPTION, claim
 from testkit.memory_ports import MemoryClaims, Stage
 
 from activities.storage import close_access, open_access, settle_account
+from shared.domain.claims import Holder
 from shared.domain.leases import (
     LATE_FOR,
     MAX_REMEMBERED,
@@ -32,7 +33,7 @@ from shared.domain.leases import (
 from shared.domain.model import AccessTerms, Account
 from shared.domain.refusals import Reason, Refusal
 from shared.domain.runs import AccountQuery, Holdings, OpeningOrder
-from shared.ports import PassingError
+from shared.ports import FinalError, PassingError
 
 NOON = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 RULES = '{"ipRules":[{"value":"192.0.2.7"}],"virtualNetworkRules":[]}'
@@ -92,6 +93,7 @@ class World:
     meanwhile: Callable[[], object] | None = None  # what others do once the lease is lost, before ARM acts
     thawed: Exception | None = None  # what becomes of one that was frozen, once ARM has acted
     leases: int = 0  # how many were taken; the last one counts
+    is_gone: bool = False
     hidden: Refusal | None = None  # why the account cannot be found by its name, though it is there
 
     def find(self, query: AccountQuery) -> Account | Refusal:
@@ -100,6 +102,10 @@ class World:
 
     def network(self, account: Account) -> NetworkState:
         del account
+        if self.is_gone:
+            raise FinalError(
+                Refusal(reason=Reason.ACCOUNT_NOT_FOUND, message="it is no more", remedy="name another")
+            )
         return self.network_state
 
     def must_open(self, found: NetworkState) -> bool:
@@ -343,7 +349,7 @@ def test_an_activity_that_runs_after_its_run_was_wound_up_opens_nothing(ended_by
 
 def test_a_run_that_lost_its_databases_before_it_opened_opens_nothing() -> None:
     world = World()
-    world.claims.drop(CLUSTER, holdings("run1").databases, "run1")
+    world.claims.drop(CLUSTER, holdings("run1").databases, Holder("run1"))
 
     assert isinstance(world.perform("open", "run1"), Refusal)
     assert (world.network_state, world.ledger) == (FOUND, Ledger())
@@ -435,6 +441,22 @@ def test_an_opening_that_comes_after_a_long_run_has_left_is_put_right() -> None:
     assert world.network_state == FOUND
 
 
+def test_an_opening_of_an_account_that_is_no_more_is_forgotten() -> None:
+    world = World(thawed=PassingError("no answer"))
+    with suppress(PassingError):
+        world.perform("open", "run1")
+    world.perform("open", "run1")
+    world.perform("close", "run1")
+    assert world.ledger.openings
+
+    world.is_gone = True
+    with pytest.raises(FinalError, match="no more"):
+        world.sweep(frozenset())
+    world.now += LATE_FOR
+    world.sweep(frozenset())
+    assert world.ledger.is_settled
+
+
 def test_who_joins_what_was_opened_late_closes_it() -> None:
     world = World()
 
@@ -470,15 +492,13 @@ def test_who_opens_after_another_joined_an_account_that_it_opened_leaves_the_way
     world.check_settled()
 
 
-def test_who_closes_under_one_that_joined_since_opens_again_at_its_next_try() -> None:
+def test_who_closes_under_one_that_joined_since_opens_again() -> None:
     world = World()
     world.perform("open", "run1")
     world.meanwhile = lambda: world.perform("open", "run2")
-    with pytest.raises(PassingError):
-        world.perform("close", "run1")
-    assert world.network_state == FOUND
 
-    world.perform("close", "run1")
+    world.perform("close", "run1")  # its run may be over, so that nobody tries it again
+
     assert (world.network_state, world.ledger.before) == (OPENED, FOUND)
     world.perform("close", "run2")
     world.check_settled()
