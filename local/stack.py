@@ -7,15 +7,15 @@ import shutil
 import socket
 import time
 import urllib.request
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from local import azurite, clusters, hosts, joining, processes, wiring
 from local.clusters import Cluster, Given
 from local.places import Places
-from local.ports import LOOPBACK, PortError, choose_ports, free
+from local.ports import LOOPBACK, PortError, chosen_ports, is_free
 from local.processes import Started
 from local.wiring import Ports, Wiring
 
@@ -54,11 +54,15 @@ def up(places: Places, *, fresh: bool = False, control: bool = False) -> Stack:
         StackError: it runs already, a port is taken, or a server did not come up.
         ClusterError, HostError: the cluster or the host that is asked for cannot be used.
     """
-    plan = planned(places, control=control)
-    if fresh:
-        forget(places)
-    wiring.write_files(plan)
-    stack = _start(plan)
+    with _plan(places, control=control) as plan:
+        if fresh:
+            forget(places)
+        wiring.write_files(plan)
+        return _served(plan)
+
+
+def _served(plan: Wiring) -> Stack:
+    places, stack = plan.places, _start(plan)
     try:
         _wait(stack)
         if isinstance(plan.cluster, Given):
@@ -72,22 +76,29 @@ def up(places: Places, *, fresh: bool = False, control: bool = False) -> Stack:
     return stack
 
 
-def planned(places: Places, *, control: bool = False) -> Wiring:
+def planned(places: Places) -> Wiring:
     """What a start would start; judged before anything slow, and refused where it cannot be."""
+    with _plan(places) as plan:
+        return plan
+
+
+@contextmanager
+def _plan(places: Places, *, control: bool = False) -> Iterator[Wiring]:
     before = recorded(places)
     if before is not None and before.is_up:
         raise StackError(f"the stack in {places.root} is up already; end it with `make down`")
     if before is not None:
         processes.end(before.started)  # what a killed start left behind, ports and all
     cluster = clusters.chosen(os.environ)
-    return Wiring(
-        places=places,
-        host=hosts.chosen(os.environ.get("STACK_HOST", "")),
-        cluster=cluster,
-        address=_address(cluster),
-        ports=_ports(before),
-        control=control,
-    )
+    with _ports(before) as ports:
+        yield Wiring(
+            places=places,
+            host=hosts.chosen(os.environ.get("STACK_HOST", "")),
+            cluster=cluster,
+            address=_address(cluster),
+            ports=ports,
+            control=control,
+        )
 
 
 def down(places: Places) -> bool:
@@ -232,18 +243,20 @@ def _is_here(server: str) -> bool:
         return False
 
 
-def _ports(before: Stack | None) -> Ports:
+@contextmanager
+def _ports(before: Stack | None) -> Iterator[Ports]:
     """The ports of last time where they are free, so that URLs stay."""
     last = asdict(before.wiring.ports) if before else {}
     try:
-        return Ports(**choose_ports((field.name for field in fields(Ports)), last, os.environ))
+        with chosen_ports((field.name for field in fields(Ports)), last, os.environ) as ports:
+            yield Ports(**ports)
     except PortError as error:
         raise StackError(str(error)) from error
 
 
 def all_free(ports: Ports) -> bool:
     """Whether nobody listens on any of them."""
-    return all(free(port) for port in asdict(ports).values())
+    return all(is_free(port) for port in asdict(ports).values())
 
 
 def log_files(places: Places) -> tuple[Path, ...]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
+from local import ports
 from local.azure import identity, injecting
 from local.azure.admission import Doorkeeper
 from local.azure.arm import routes
@@ -52,12 +53,12 @@ class Azure:
     """The parts, put together around the sockets: addresses are known before anything is served."""
 
     def __init__(self, settings: Settings) -> None:
-        ports, address = settings.ports, settings.address
+        at, address = settings.ports, settings.address
         self._settings = settings
-        self._arm, self._authority = _bind(ports.arm), _bind(ports.authority)
-        self._identity, self._blob = _bind(ports.identity, address), _bind(ports.blob, address)
-        self._injection = None if ports.injection is None else _bind(ports.injection, address)
-        self._control = None if ports.control is None else _bind(ports.control)
+        self._arm, self._authority = _bind(at.arm), _bind(at.authority)
+        self._identity, self._blob = _bind(at.identity, address), _bind(at.blob, address)
+        self._injection = None if at.injection is None else _bind(at.injection, address)
+        self._control = None if at.control is None else _bind(at.control)
         self._endpoints = Endpoints(
             arm=f"https://{_address(self._arm)}",
             identity=f"http://{_address(self._identity)}",
@@ -182,17 +183,13 @@ def _stop_signals() -> Iterator[asyncio.Event]:
         loop.remove_signal_handler(number)
 
 
-def _bind(port: int, address: str = "127.0.0.1") -> socket.socket:
-    # The protocol is named because asyncio switches Nagle off only where it is: 40 ms an answer otherwise.
-    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def _bind(port: int, address: str = ports.LOOPBACK) -> socket.socket:
     try:
-        bound.bind((address, port))
+        return ports.bind(port, address)
     except OSError as error:
         raise SystemExit(
             f"port {port} of {address} cannot be had ({error.strerror}); free it or configure another"
         ) from error
-    return bound
 
 
 def _address(bound: socket.socket) -> str:

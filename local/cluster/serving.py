@@ -27,6 +27,7 @@ from local.cluster.nodestates import new_node
 from local.cluster.resources import NAMESPACES, NODES
 from local.cluster.store import Store
 from local.cluster.writing import Place
+from local.ports import LOOPBACK, bind
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Mapping, Sequence
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
     from local.cluster.nodes.images import ImageCatalogue, ImageFile
 
-HOST = "127.0.0.1"
 
 SHUTDOWN_SECONDS = 1
 """How long open requests may go on after SIGTERM."""
@@ -75,7 +75,7 @@ async def serve(options: ClusterOptions) -> None:
     stopping = asyncio.Event()
     api = Api(store=store, tokens=tokens, logs=logs, stopping=stopping)
     listener = _listen(options.port)
-    url = f"https://{HOST}:{listener.getsockname()[1]}"
+    url = f"https://{LOOPBACK}:{listener.getsockname()[1]}"
     write_kubeconfig(options.kubeconfig, url=url, token=tokens.admin, authority=options.authority)
     reader = options.root / "cluster" / "reader.kubeconfig"
     write_kubeconfig(reader, url=url, token=tokens.reader, authority=options.authority)
@@ -160,15 +160,12 @@ def _node_settings(options: ClusterOptions, logs: LogFolder) -> NodeSettings:
 
 
 def _listen(port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((HOST, port))
+        return bind(port)
     except OSError as error:
         raise SystemExit(
-            f"no cluster: port {port} of {HOST} cannot be had ({error}); name another with --port"
+            f"no cluster: port {port} of {LOOPBACK} cannot be had ({error}); name another with --port"
         ) from error
-    return listener
 
 
 def _http_config(options: ClusterOptions, app: Starlette) -> uvicorn.Config:

@@ -28,13 +28,13 @@ from local.host.http.site import Site
 from local.host.indexing import load_app
 from local.host.invoking import Invoker
 from local.host.timing import Timing
+from local.ports import LOOPBACK, bind
 
 # What a request in flight may still take when the host is told to stop.
 _GRACE_SECONDS = 2
 _QUEUED_CONNECTIONS = 2048
 # Kestrel's: longer than any client keeps an idle connection, so that the client closes it.
 _KEEP_ALIVE_SECONDS = 130
-_LOOPBACK = "127.0.0.1"
 _logger = logging.getLogger(__name__)
 
 
@@ -173,21 +173,17 @@ def _tell_app_where_it_is(public: socket.socket) -> None:
 
 
 def _listen(port: int) -> socket.socket:
-    # The protocol is named: asyncio sets TCP_NODELAY only on sockets that say they are TCP.
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((_LOOPBACK, port))
+        return bind(port)
     except OSError as error:
         raise PortTakenError(
-            f"port {port} on {_LOOPBACK} cannot be used ({error.strerror}): "
+            f"port {port} on {LOOPBACK} cannot be used ({error.strerror}): "
             "stop what listens there, or name another port (0 takes any free one)"
         ) from error
-    return listener
 
 
 def _origin(listener: socket.socket) -> str:
-    return f"http://{_LOOPBACK}:{listener.getsockname()[1]}"
+    return f"http://{LOOPBACK}:{listener.getsockname()[1]}"
 
 
 def _restore(options: Options, config: HostConfig) -> tuple[Checkpoint, Hub]:

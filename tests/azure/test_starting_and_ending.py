@@ -9,11 +9,14 @@ import urllib.request
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from testkit.azure import APP_ACCOUNT, HEADER, START_SECONDS, await_ready, configuration, free_port, start
+import pytest
+from testkit.azure import APP_ACCOUNT, HEADER, START_SECONDS, await_ready, configuration, start
 
 from local.certificates import ensure_certificates
+from local.ports import held_port
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -41,30 +44,29 @@ def put(url: str, body: object) -> None:
     urllib.request.urlopen(request, timeout=5).close()  # noqa: S310 - http on loopback
 
 
-def prepared(folder: Path) -> Path:
-    ensure_certificates(folder / "tls", "azure")
-    (folder / "azure.json").write_text(json.dumps(configuration(folder, free_port())))
-    return folder
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """What `local.azure` is started on; nothing listens where its Azurite should."""
+    ensure_certificates(tmp_path / "tls", "azure")
+    with held_port() as port:
+        (tmp_path / "azure.json").write_text(json.dumps(configuration(tmp_path, port)))
+        yield tmp_path
 
 
-def test_a_killed_azure_remembers(tmp_path: Path) -> None:
-    folder = prepared(tmp_path)
-
+def test_a_killed_azure_remembers(folder: Path) -> None:
     changed = state_of_a_run(folder, power="Stopped")
     assert state_of_a_run(folder) == changed
     assert list(changed["power"].values()) == ["Stopped"]  # type: ignore[attr-defined]
 
 
-def test_a_damaged_memory_is_set_aside_and_begun_anew(tmp_path: Path) -> None:
-    folder = prepared(tmp_path)
+def test_a_damaged_memory_is_set_aside_and_begun_anew(folder: Path) -> None:
     (folder / "state.json").write_text('{"assignments": [')
 
     assert state_of_a_run(folder)["power"] == {}
     assert (folder / "state.damaged").read_text() == '{"assignments": ['
 
 
-def test_it_ends_while_requests_hang(tmp_path: Path) -> None:
-    folder = prepared(tmp_path)
+def test_it_ends_while_requests_hang(folder: Path) -> None:
     process = start(folder / "azure.json")
     endpoints = await_ready(folder / "endpoints.json", process)
     rules = [{"area": area, "kind": "hang", "seconds": AN_HOUR} for area in ("arm", "blob", "identity")]
@@ -87,8 +89,7 @@ def test_it_ends_while_requests_hang(tmp_path: Path) -> None:
     assert not (folder / "endpoints.json").exists()
 
 
-def test_a_dead_azurite_is_said(tmp_path: Path) -> None:
-    folder = prepared(tmp_path)
+def test_a_dead_azurite_is_said(folder: Path) -> None:
     process = start(folder / "azure.json")
     endpoints = await_ready(folder / "endpoints.json", process)
     try:
@@ -110,11 +111,11 @@ def test_a_dead_azurite_is_said(tmp_path: Path) -> None:
         process.wait(timeout=START_SECONDS)
 
 
-def test_a_configuration_that_lacks_something_names_it(tmp_path: Path) -> None:
-    config = configuration(prepared(tmp_path), free_port())
+def test_a_configuration_that_lacks_something_names_it(folder: Path) -> None:
+    config = json.loads((folder / "azure.json").read_text())
     del config["tenant_id"]
-    (tmp_path / "azure.json").write_text(json.dumps(config))
+    (folder / "azure.json").write_text(json.dumps(config))
 
-    process = start(tmp_path / "azure.json")
+    process = start(folder / "azure.json")
     assert process.wait(timeout=START_SECONDS) == 1
-    assert (tmp_path / "stderr").read_text() == "the configuration lacks 'tenant_id'\n"
+    assert (folder / "stderr").read_text() == "the configuration lacks 'tenant_id'\n"

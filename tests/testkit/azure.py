@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from azure.mgmt.storage.models import (
 from local import azurite
 from local.azurite import AzuritePlan
 from local.certificates import ensure_certificates
+from local.ports import held_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -121,14 +121,6 @@ def role_grant(principal: str, role: str) -> RoleAssignmentCreateParameters:
     )
 
 
-def free_port() -> int:
-    """A port nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def account_id(name: str) -> str:
     """The ARM id of one of the two accounts."""
     group = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-storage"
@@ -138,17 +130,22 @@ def account_id(name: str) -> str:
 @contextmanager
 def laptop_azure(folder: Path) -> Iterator[LaptopAzure]:
     """Start both, yield, stop both."""
+    with held_port() as port, _azurite(folder, port) as plan, _azure(folder, plan) as azure:
+        yield azure
+
+
+@contextmanager
+def _azurite(folder: Path, port: int) -> Iterator[AzuritePlan]:
     plan = AzuritePlan(
         folder=folder / "azurite",
-        port=free_port(),
+        port=port,
         certificates=ensure_certificates(folder / "tls", "azurite"),
         accounts=(DATA_ACCOUNT, APP_ACCOUNT),
     )
     blobs = subprocess.Popen(azurite.command(plan), env=azurite.environment(plan), stdout=subprocess.DEVNULL)
     try:
         azurite.wait_until_ready(plan, seconds=START_SECONDS)
-        with _azure(folder, plan) as azure:
-            yield azure
+        yield plan
     finally:
         blobs.terminate()
         blobs.wait(timeout=START_SECONDS)

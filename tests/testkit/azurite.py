@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from testkit.blob_server import CONTAINER
 
+from local.ports import held_port
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -74,25 +76,23 @@ class Azurite:
 def azurite(folder: Path) -> Iterator[Azurite]:
     """An account with an empty container, stopped at the end."""
     certificate, key = certificate_for_loopback(folder)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = subprocess.Popen(
-        [
-            *("node", str(PROGRAM), "--silent", "--disableTelemetry", "--skipApiVersionCheck"),
-            *("--blobHost", "127.0.0.1", "--blobPort", str(port), "-l", str(folder / "azurite")),
-            *("--oauth", "basic", "--cert", str(certificate), "--key", str(key)),
-        ],
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        _wait_for(port)
-        account = Azurite(port=port, certificate=certificate)
-        account.ask("PUT", f"{CONTAINER}?restype=container")
-        yield account
-    finally:
-        process.terminate()
-        process.wait()
+    with held_port() as port:
+        process = subprocess.Popen(
+            [
+                *("node", str(PROGRAM), "--silent", "--disableTelemetry", "--skipApiVersionCheck"),
+                *("--blobHost", "127.0.0.1", "--blobPort", str(port), "-l", str(folder / "azurite")),
+                *("--oauth", "basic", "--cert", str(certificate), "--key", str(key)),
+            ],
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            _wait_for(port)
+            account = Azurite(port=port, certificate=certificate)
+            account.ask("PUT", f"{CONTAINER}?restype=container")
+            yield account
+        finally:
+            process.terminate()
+            process.wait()
 
 
 def token() -> str:
