@@ -3,7 +3,8 @@
 import logging
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from activities.claims import hold_on
@@ -13,7 +14,7 @@ from shared.domain.model import Account
 from shared.domain.phases import Phase
 from shared.domain.refusals import Reason, Refusal
 from shared.domain.runs import Access, AccountQuery, OpeningOrder
-from shared.ports import Accounts, Claims, LedgerPage, Ledgers, PassingError
+from shared.ports import Accounts, Claims, FinalError, LedgerPage, Ledgers, PassingError
 
 Clock = Callable[[], datetime]
 _logger = logging.getLogger("warmup")
@@ -41,22 +42,22 @@ def open_access(
     account = accounts.find(query)
     if isinstance(account, Refusal):
         return account
+    books = _Books(account, accounts, ledgers, clock)
     with ledgers.held(account) as page:
         known, hold = page.read(), hold_on(order.holdings, claims)
         may_not = hold.refusal or _too_late(query, known)
         if may_not is not None:
             return may_not
-        found, now = accounts.network(account), clock()
+        found = accounts.network(account)
         # Only what we are about to change is ours to write back, or what somebody changed who came too late:
         # what others do to an open account stays.
         ours = found if accounts.must_open(found) else known.if_late
-        owner = leases.Owner(run_id=query.run_id, since=now, hub=hold.hub)
+        owner = leases.Owner(run_id=query.run_id, since=clock(), hub=hold.hub)
         ledger = leases.join(known, owner, found=ours)
         if not accounts.must_open(found):
             page.write(ledger)
         else:
-            begun = leases.opening(ledger, query.run_id, now)
-            refusal = _open(page, begun, account, found, accounts)
+            refusal = books.open(page, ledger, found, query.run_id)
             if refusal is not None:
                 return refusal
     before = ledger.before or found
@@ -78,20 +79,21 @@ def close_access(
     account = next(kept, None) or accounts.find(query)
     if isinstance(account, Refusal):
         return ()  # without a ledger nobody ever opened it
+    books = _Books(account, accounts, ledgers, clock)
     lost: tuple[str, ...] = ()
-    is_kept = True
-    with ledgers.held(account) as page:
+    may_be_shut_out = True
+    with suppress(_OvertakenError), ledgers.held(account) as page:
         ledger = leases.leave(page.read(), {query.run_id}, clock())
         page.write(ledger)
         before = ledger.to_restore
         if before is not None:
-            lost = accounts.restore(account, before)
-            is_kept = _is_kept(page, leases.restored(ledger, lost))
-            if is_kept and accounts.must_open(before):
+            lost = books.restore(page, ledger, before)
+            if accounts.must_open(before):
                 closed = replace(_event(Change.ACCOUNT_CLOSED, query), error=leases.told_of(lost))
                 _logger.info(line_of(closed))
-    if ledger.owners or not is_kept:
-        _let_in(account, query.run_id, accounts=accounts, ledgers=ledgers, clock=clock)
+        may_be_shut_out = ledger.may_shut_out
+    if may_be_shut_out:
+        books.let_in(query.run_id)
     return lost
 
 
@@ -100,67 +102,123 @@ def settle_account(
 ) -> None:
     """Drop owners that are no more; the last one gone, restore what was before, also if it was opened late.
 
-    Minutes may lie between the question who is dead and this, on a host that was frozen: who joined since
-    stays.
+    Where a closing may have come late, whoever is in is let in again. Minutes may lie between the question
+    who is dead and this, on a host that was frozen: who joined since stays.
     """
-    with ledgers.held(account) as page:
+    books = _Books(account, accounts, ledgers, clock)
+    may_be_shut_out = True
+    with suppress(_OvertakenError), ledgers.held(account) as page:
         known, now = page.read(), clock()
         gone = leases.abandoned(known, dead, now)
         ledger = leases.leave(known, gone, now) if gone else known
         if gone:
             page.write(ledger)
             _logger.info("dropped abandoned owners: account=%s run_ids=%s", account.name, sorted(gone))
-        remembered = ledger if ledger.owners else leases.without_forgotten_openings(ledger, now)
-        if remembered != ledger:
-            page.write(remembered)  # first: an account that is no more cannot be asked
-            ledger = remembered
-        before = ledger.to_restore or _opened_late(account, ledger, accounts)
-        if before is None:
-            return
-        lost = accounts.restore(account, before, overdue=leases.is_overdue(ledger, now))
-        kept = _is_kept(page, leases.restored(ledger, lost))
-    if not kept:
-        _let_in(account, "", accounts=accounts, ledgers=ledgers, clock=clock)
-    elif accounts.must_open(before):
-        _logger.info(line_of(_settled(account, ledger, lost)))
+        before = ledger.to_restore or books.opened_late(page, ledger)
+        if before is not None:
+            lost = books.restore(page, ledger, before, overdue=leases.is_overdue(ledger, now))
+            if accounts.must_open(before):
+                _logger.info(line_of(_settled(account, ledger, lost)))
+        may_be_shut_out = ledger.may_shut_out
+    if may_be_shut_out:
+        books.let_in()
 
 
-def _let_in(account: Account, by: str, *, accounts: Accounts, ledgers: Ledgers, clock: Clock) -> None:
-    """Open it for whoever is in: one that lost the lease while it restored may have shut them out."""
-    with ledgers.held(account) as page:
-        ledger, found = page.read(), accounts.network(account)
-        if ledger.owners and ledger.before is not None and accounts.must_open(found):
-            _open(page, leases.opening(ledger, by, clock()), account, found, accounts)
+class _OvertakenError(PassingError):
+    """Others were at the books while ARM was asked: a host may be frozen for minutes there."""
 
 
-def _open(
-    page: LedgerPage, ledger: leases.Ledger, account: Account, found: leases.NetworkState, accounts: Accounts
-) -> Refusal | None:
-    """Open it, and say that it is done: whoever does not come as far as that is looked after by the janitor.
+@dataclass(frozen=True, slots=True)
+class _Books:
+    """One account's ledger and network: what is changed is written down before, and after.
 
-    Raises:
-        PassingError: others were at the books meanwhile; the next try does it under a lease.
+    Whoever does not come as far as the second line is looked after by the janitor.
     """
-    page.write(ledger)
-    refusal = accounts.open(account, found)
-    page.write(leases.opened(ledger))
-    return refusal
 
+    account: Account
+    accounts: Accounts
+    ledgers: Ledgers
+    clock: Clock
 
-def _opened_late(account: Account, ledger: leases.Ledger, accounts: Accounts) -> leases.NetworkState | None:
-    """What it must become again: it is open for nobody, since somebody was frozen before the door."""
-    if ledger.owners or not ledger.openings or accounts.must_open(accounts.network(account)):
+    def open(
+        self, page: LedgerPage, ledger: leases.Ledger, found: leases.NetworkState, by: str
+    ) -> Refusal | None:
+        """Open it.
+
+        Raises:
+            _OvertakenError: and it may have come too late; the next try does it under a lease.
+        """
+        assert ledger.before is not None  # what is opened is written down first
+        begun = leases.Opening(run_id=by, found=ledger.before, at=self.clock())
+        page.write(leases.opening(ledger, begun))
+        try:
+            refusal = self.accounts.open(self.account, found)
+        except PassingError:
+            failed = replace(begun, failed_at=self.clock())
+            self._tell_of_opening(page, leases.opening(ledger, failed), begun)
+            raise
+        self._tell_of_opening(page, ledger, begun)
+        return refusal
+
+    def restore(
+        self, page: LedgerPage, ledger: leases.Ledger, before: leases.NetworkState, *, overdue: bool = False
+    ) -> tuple[str, ...]:
+        """Make it as it was; gives the subnets that Azure did not let in again.
+
+        Raises:
+            _OvertakenError: who joined meanwhile may be shut out now.
+        """
+        page.write(leases.closing(ledger, self.clock()))
+        try:
+            lost = self.accounts.restore(self.account, before, overdue=overdue)
+        except PassingError:
+            _tell(page, leases.closing(ledger, self.clock()))
+            raise
+        _tell(page, leases.restored(ledger, lost))
+        return lost
+
+    def let_in(self, by: str = "") -> None:
+        """Open it for whoever is in: one that lost the lease while it restored may have shut them out."""
+        with self.ledgers.held(self.account) as page:
+            ledger = page.read()
+            if not ledger.owners:
+                return
+            found = self.accounts.network(self.account)
+            if self.accounts.must_open(found):
+                _logger.warning("opening for runs that were shut out: account=%s", self.account.name)
+                self.open(page, replace(ledger, before=ledger.before or found), found, by)
+
+    def opened_late(self, page: LedgerPage, ledger: leases.Ledger) -> leases.NetworkState | None:
+        """What it must become again: it is open for nobody, since somebody was frozen before the door.
+
+        What is long over is forgotten, but only once the account was seen to be closed, or to be no more.
+        """
+        remembered = leases.without_forgotten(ledger, self.clock())
+        try:
+            if not ledger.owners and not self.accounts.must_open(self.accounts.network(self.account)):
+                return ledger.if_late
+        except FinalError:
+            if remembered.openings:
+                raise
+        if remembered != ledger:
+            page.write(remembered)
         return None
-    return ledger.if_late
+
+    def _tell_of_opening(self, page: LedgerPage, ledger: leases.Ledger, begun: leases.Opening) -> None:
+        try:
+            _tell(page, ledger)
+        except _OvertakenError:
+            # Others may have waited in vain by now, and forgotten it.
+            with self.ledgers.held(self.account) as new_page:
+                new_page.write(leases.opening(new_page.read(), replace(begun, at=self.clock())))
+            raise
 
 
-def _is_kept(page: LedgerPage, ledger: leases.Ledger) -> bool:
-    """Whether nobody else was at the books while ARM was asked: a host may be frozen for minutes there."""
+def _tell(page: LedgerPage, ledger: leases.Ledger) -> None:
     try:
         page.write(ledger)
-    except PassingError:
-        return False
-    return True
+    except PassingError as lost:
+        raise _OvertakenError("others were at the ledger while ARM was asked; the next try looks") from lost
 
 
 def _too_late(query: AccountQuery, known: leases.Ledger) -> Refusal | None:

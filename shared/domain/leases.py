@@ -22,8 +22,12 @@ from shared.domain.model import Account
 YOUNG = timedelta(minutes=2)
 # An activity may run when its run is over: minutes late after a lost host, hours on one that was frozen.
 REMEMBERED_FOR = timedelta(hours=12)
-# An opening may come late for the same reasons; for so long the account is looked at each minute.
+# An opening or a closing may come late for the same reasons: so long the account is looked at each minute.
 LATE_FOR = timedelta(hours=1)
+# One whose host was told that it failed: only ARM itself may still act, on a try that it did not answer.
+ARM_LATE_FOR = timedelta(minutes=10)
+# Whoever holds the ledger gives it back sooner, or has died.
+DOUBTFUL_AFTER = timedelta(minutes=1)
 # What holds a restoring up, such as a subnet in change, mostly passes sooner; nobody may come in for longer.
 OVERDUE = timedelta(minutes=3)
 MAX_REMEMBERED = 200  # the newest; a run lasts minutes at least, so that these are many hours
@@ -68,6 +72,7 @@ class Opening:
     run_id: str  # empty: the janitor
     found: NetworkState  # what the account must become again
     at: datetime
+    failed_at: datetime | None = None  # when its host was told so
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,16 +84,22 @@ class Ledger:
     departed: tuple[Departed, ...] = ()  # the latest last; none of them may come back
     lost: tuple[str, ...] = ()  # subnets whose rules Azure did not take back, until they are there again
     openings: tuple[Opening, ...] = ()  # of which nobody has said yet that they are done
+    closings: tuple[datetime, ...] = ()  # the same of those
 
     @property
     def is_settled(self) -> bool:
-        """Whether nobody is in, and nothing is owed to the account nor may befall it yet."""
+        """Whether nobody is in, and nothing is owed to the account nor may open it yet."""
         return not (self.owners or self.before or self.openings)
 
     @property
     def if_late(self) -> NetworkState | None:
         """What the account must become again, should an opening have come late."""
         return self.openings[0].found if self.openings else None
+
+    @property
+    def may_shut_out(self) -> bool:
+        """Whether a closing may come under those who are in; whoever holds the ledger is not its host."""
+        return bool(self.owners and self.closings)
 
     @property
     def to_restore(self) -> NetworkState | None:
@@ -117,23 +128,32 @@ def join(ledger: Ledger, owner: Owner, *, found: NetworkState | None) -> Ledger:
     return replace(ledger, owners=(*others, owner), before=ledger.before or found)
 
 
-def opening(ledger: Ledger, run_id: str, now: datetime) -> Ledger:
+def opening(ledger: Ledger, begun: Opening) -> Ledger:
     """Written down before the account is opened, and kept by all others until that is done."""
-    assert ledger.before is not None  # what is opened is written down first
-    begun = Opening(run_id=run_id, found=ledger.before, at=now)
     return replace(ledger, openings=(*ledger.openings, begun)[-MAX_REMEMBERED:])
 
 
-def opened(ledger: Ledger) -> Ledger:
-    """The last one is done. Others stay, also of the same run: an activity may run twice."""
-    return replace(ledger, openings=ledger.openings[:-1])
+def closing(ledger: Ledger, now: datetime) -> Ledger:
+    """Written down before the account is restored, which may come late and shut out who joined meanwhile."""
+    return replace(ledger, closings=(*ledger.closings, now)[-MAX_REMEMBERED:])
 
 
-def without_forgotten_openings(ledger: Ledger, now: datetime) -> Ledger:
-    """Whoever has not come by now, nor for as long after the last run has left, died on the way."""
+def in_doubt(ledger: Ledger, now: datetime) -> bool:
+    """Whether runs may be shut out, and nobody looks: the one that was about to close seems to be dead."""
+    return ledger.may_shut_out and any(now - at >= DOUBTFUL_AFTER for at in ledger.closings)
+
+
+def without_forgotten(ledger: Ledger, now: datetime) -> Ledger:
+    """Whoever has not opened or closed by now died on the way; openings are waited for while runs are in."""
+    closings = tuple(at for at in ledger.closings if now - at < LATE_FOR)
     left_at = max((gone.at for gone in ledger.departed), default=now - LATE_FOR)
-    kept = tuple(each for each in ledger.openings if now - max(each.at, left_at) < LATE_FOR)
-    return replace(ledger, openings=kept)
+
+    def may_come(each: Opening) -> bool:
+        if each.failed_at is not None:
+            return now - each.failed_at < ARM_LATE_FOR
+        return bool(ledger.owners) or now - max(each.at, left_at) < LATE_FOR
+
+    return replace(ledger, openings=tuple(filter(may_come, ledger.openings)), closings=closings)
 
 
 def leave(ledger: Ledger, run_ids: AbstractSet[str], now: datetime) -> Ledger:

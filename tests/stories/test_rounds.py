@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from testkit import builders as a
-from testkit.telling import NOON
+from testkit.telling import NOON, RUN_ID
 from testkit.world import FOUND, OPENED, Accounts, World
 
 from shared.domain.leases import Ledger, NetworkState, Owner
@@ -69,3 +69,23 @@ def test_an_account_that_is_slow_to_answer_keeps_no_other_open(tmp_path: Path) -
     assert {name: accounts.network(replace(a.ACCOUNT, name=name)) for name in names} == dict.fromkeys(
         names, FOUND
     )
+
+
+def test_a_run_that_a_dead_closer_shut_out_is_let_in_within_two_rounds(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    story = world.begin()
+    while not world.ledger.owners:
+        story.step()
+    began = world.clock.now + timedelta(seconds=30)
+    world.ledgers.pages[a.ACCOUNT.name] = replace(world.ledger, closings=(began,))
+    world.accounts.states[a.ACCOUNT.name] = FOUND  # its closing came when the run had joined
+
+    world.send_janitor(rounds=1)
+    assert world.network == FOUND  # it may be at it still, and then looks itself
+    world.send_janitor(rounds=1)
+    assert world.network == OPENED
+    assert [owner.run_id for owner in world.ledger.owners] == [RUN_ID]
+
+    story.tell_on()
+    assert story.output["status"] == "succeeded"
+    assert (world.network, world.ledger.to_restore) == (FOUND, None)
