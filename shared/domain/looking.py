@@ -94,8 +94,7 @@ def failed_creation(daemonset: Json, events: Iterable[Json], since: datetime) ->
         for event in events
         if event.get("reason") == "FailedCreate"
         and mapping(event, "involvedObject").get("uid") == uid_of(daemonset)
-        and (seen := _seen(event)) is not None
-        and seen >= since
+        and (seen := _seen_since(event, since)) is not None
     ]
     return max(ours, default=(since, ""))[1]
 
@@ -105,7 +104,7 @@ def volume_faults(events: Iterable[Json], since: datetime) -> dict[str, str]:
     return {
         str(mapping(event, "involvedObject").get("uid")): str(event.get("message") or "")
         for event in events
-        if event.get("reason") in ("FailedMount", "FailedAttachVolume") and _is_after(event, since)
+        if event.get("reason") in ("FailedMount", "FailedAttachVolume") and _seen_since(event, since)
     }
 
 
@@ -161,11 +160,8 @@ def _age_rank(pod: Json) -> tuple[bool, str]:
     return (not is_leaving(pod), str(mapping(pod, "metadata").get("creationTimestamp") or ""))
 
 
-def _is_after(event: Json, since: datetime) -> bool:
-    seen = _seen(event)
-    return seen is not None and seen >= since
-
-
-def _seen(event: Json) -> datetime | None:
+def _seen_since(event: Json, since: datetime) -> datetime | None:
+    """When it was last seen, if that may be since then: its time is cut to whole seconds."""
     told = text(mapping(event, "series"), "lastObservedTime")
-    return moment(told or text(event, "lastTimestamp") or text(event, "eventTime"))
+    seen = moment(told or text(event, "lastTimestamp") or text(event, "eventTime"))
+    return seen if seen is not None and seen >= since.replace(microsecond=0) else None

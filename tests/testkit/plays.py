@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from testkit.azure import KUBELET, SUBSCRIPTION
@@ -68,6 +68,7 @@ class Play:
 
     clusters: KubernetesClusters
     name: str
+    began: datetime = field(default_factory=lambda: datetime.now(UTC).replace(microsecond=0))
 
     @property
     def database(self) -> Database:
@@ -117,7 +118,7 @@ class Play:
             cluster=CLUSTER,
             databases=(self.manifest("any").describe(),),
             run_id=run_id,
-            applied_at=datetime.now(UTC),
+            applied_at=self.began,
             now=datetime.now(UTC) + later,
         )
         return self.clusters.look(order)

@@ -128,6 +128,15 @@ def test_of_several_failed_creations_the_newest_is_told() -> None:
     assert looking.failed_creation(DAEMONSET, events, NOON) == f"said at {at[1]}"
 
 
+def test_what_happens_in_the_second_in_which_all_began_is_told() -> None:
+    began = NOON + timedelta(seconds=0.7)
+
+    assert looking.failed_creation(DAEMONSET, [event(lastTimestamp=NOON.isoformat())], began)
+    assert not looking.failed_creation(
+        DAEMONSET, [event(lastTimestamp=NOON.isoformat())], began + timedelta(seconds=1)
+    )
+
+
 def test_a_volume_that_does_not_mount_is_told_by_pod() -> None:
     fault = event(reason="FailedMount", message="not a directory", involvedObject={"uid": "uid-a"})
 
