@@ -2,7 +2,7 @@
 
 A page of the ledger is held from its first word to its last, so that opening, closing, and the janitor's
 reading and settling each happen at once; between them anybody else may come first. What happens when a
-holder dies half way is told in `tests/unit/domain/test_leases.py`.
+holder dies half way is told in `tests/stories/test_ledger_model.py`.
 """
 
 import asyncio

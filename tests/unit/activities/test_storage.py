@@ -1,0 +1,316 @@
+"""Opening and closing an account, where runs share it, hosts freeze or die, and operators lend a hand."""
+
+from contextlib import suppress
+from datetime import timedelta
+
+import pytest
+from testkit.builders import ACCOUNT, CLUSTER, SUBSCRIPTION
+from testkit.ledger_world import FOUND, NOON, OPENED, CrashError, World, holdings, owner
+
+from activities.storage import close_access
+from shared.domain.claims import Holder
+from shared.domain.leases import ARM_LATE_FOR, LATE_FOR, Ledger, NetworkState, join
+from shared.domain.refusals import Reason, Refusal
+from shared.domain.runs import AccountQuery
+from shared.ports import FinalError, PassingError
+
+
+@pytest.mark.parametrize("ended_by", ["itself", "the janitor"])
+def test_an_activity_that_runs_after_its_run_was_wound_up_opens_nothing(ended_by: str) -> None:
+    world = World()
+    world.perform("open", "run1")
+    if ended_by == "itself":
+        world.perform("close", "run1")
+    else:
+        world.now += timedelta(minutes=3)
+        world.sweep(frozenset({"run1"}))
+
+    late = world.perform("open", "run1")
+
+    assert isinstance(late, Refusal)
+    assert late.reason is Reason.CLAIM_LOST
+    assert (world.network_state, world.ledger.owners) == (FOUND, ())
+
+
+def test_a_run_that_lost_its_databases_before_it_opened_opens_nothing() -> None:
+    world = World()
+    world.claims.drop(CLUSTER, holdings("run1").databases, Holder("run1"))
+
+    assert isinstance(world.perform("open", "run1"), Refusal)
+    assert (world.network_state, world.ledger) == (FOUND, Ledger())
+
+
+def test_who_opens_after_its_books_were_settled_without_it_leaves_the_way_back_written_down() -> None:
+    world = World()
+
+    def janitor() -> None:
+        world.now += timedelta(minutes=3)
+        world.leases += 1
+        world.sweep(frozenset({"run1"}))
+
+    world.meanwhile = janitor
+    with pytest.raises(PassingError, match="others were at the ledger"):
+        world.perform("open", "run1")
+
+    assert (world.network_state, world.ledger.owners) == (OPENED, ())
+    world.check()
+    world.check_settled()
+
+
+@pytest.mark.parametrize("thawed", [CrashError(), PassingError("no answer")], ids=["dies", "hears nothing"])
+def test_who_opens_late_and_cannot_even_say_so_is_put_right(thawed: Exception) -> None:
+    world = World()
+
+    def janitor() -> None:
+        world.now += timedelta(minutes=3)
+        world.sweep(frozenset({"run1"}))
+        world.thawed = thawed
+
+    world.meanwhile = janitor
+    with suppress(PassingError):
+        world.perform("open", "run1")
+    assert isinstance(world.perform("open", "run1"), Refusal)  # it runs again, on another host
+
+    assert (world.network_state, world.ledger.owners) == (OPENED, ())
+    world.sweep(frozenset())
+    assert world.network_state == FOUND
+
+
+def test_an_opening_that_comes_after_a_long_run_has_left_is_put_right() -> None:
+    world = World()
+
+    def a_long_run() -> None:
+        world.perform("open", "run1")
+        world.now += LATE_FOR + timedelta(minutes=10)
+        world.perform("close", "run1")
+        world.sweep(frozenset())
+
+    world.meanwhile = a_long_run
+    with pytest.raises(PassingError):
+        world.perform("open", "run1")
+    assert world.network_state == OPENED
+
+    world.sweep(frozenset())
+    assert world.network_state == FOUND
+
+
+def test_an_opening_that_comes_when_it_was_forgotten_is_put_right() -> None:
+    world = World()
+
+    def more_than_an_hour() -> None:
+        world.perform("close", "run1")
+        world.now += LATE_FOR
+        world.sweep(frozenset())
+        assert world.ledger.is_settled
+
+    world.meanwhile = more_than_an_hour
+    with pytest.raises(PassingError, match="others were at the ledger"):
+        world.perform("open", "run1")
+    assert world.network_state == OPENED
+
+    world.sweep(frozenset())
+    assert world.network_state == FOUND
+    world.check_settled()
+
+
+def test_an_opening_that_nobody_looked_at_for_an_hour_is_looked_at_before_it_is_forgotten() -> None:
+    world = World()
+
+    def another_try() -> None:
+        world.perform("close", "run1")
+        world.thawed = CrashError()
+
+    world.meanwhile = another_try
+    world.perform("open", "run1")
+    assert (world.network_state, world.ledger.owners) == (OPENED, ())
+
+    world.now += LATE_FOR  # no instance of the app was there
+    world.check_settled()
+
+
+@pytest.mark.parametrize(
+    ("after", "network"),
+    [(ARM_LATE_FOR - timedelta(minutes=1), FOUND), (ARM_LATE_FOR, OPENED)],
+    ids=["ARM may still have acted", "an operator opened it"],
+)
+def test_a_failed_try_at_opening_is_waited_for_as_long_as_arm_may_take(
+    after: timedelta, network: NetworkState
+) -> None:
+    world = World(thawed=PassingError("StorageAccountOperationInProgress"))
+    with pytest.raises(PassingError, match="OperationInProgress"):
+        world.perform("open", "run1")
+    world.perform("close", "run1")
+    world.sweep(frozenset())
+    assert world.network_state == FOUND
+
+    world.now += after
+    world.sweep(frozenset())
+    world.network_state = OPENED
+    world.sweep(frozenset())
+
+    assert world.network_state == network
+
+
+def test_an_opening_of_an_account_that_is_no_more_is_forgotten() -> None:
+    world = World(thawed=PassingError("no answer"))
+    with suppress(PassingError):
+        world.perform("open", "run1")
+    world.perform("open", "run1")
+    world.perform("close", "run1")
+    assert world.ledger.openings
+
+    world.is_gone = True
+    with pytest.raises(FinalError, match="no more"):
+        world.sweep(frozenset())
+    world.now += LATE_FOR
+    world.sweep(frozenset())
+    assert world.ledger.is_settled
+
+
+def test_who_joins_what_was_opened_late_closes_it() -> None:
+    world = World()
+
+    def another_try() -> None:
+        world.perform("open", "run1")
+        world.perform("close", "run1")
+
+    world.meanwhile = another_try
+    with pytest.raises(PassingError):
+        world.perform("open", "run1")
+    assert (world.network_state, world.ledger.owners) == (OPENED, ())
+
+    world.perform("open", "run2")
+    world.perform("close", "run2")
+    world.check_settled()
+
+
+def test_who_opens_after_another_joined_an_account_that_it_opened_leaves_the_way_back_to_the_other() -> None:
+    world = World()
+
+    def others() -> None:
+        world.perform("close", "run1")
+        world.network_state = OPENED  # as ours is about to make it
+        world.perform("open", "run2")
+
+    world.meanwhile = others
+    with pytest.raises(PassingError):
+        world.perform("open", "run1")
+    assert (world.network_state, world.ledger.before) == (OPENED, FOUND)
+
+    world.perform("close", "run2")
+    assert world.network_state == FOUND
+    world.check_settled()
+
+
+def test_who_closes_under_one_that_joined_since_opens_again() -> None:
+    world = World()
+    world.perform("open", "run1")
+    world.meanwhile = lambda: world.perform("open", "run2")
+
+    world.perform("close", "run1")  # its run may be over, so that nobody tries it again
+
+    assert (world.network_state, world.ledger.before) == (OPENED, FOUND)
+    world.perform("close", "run2")
+    world.check_settled()
+
+
+def test_who_lets_others_in_again_and_finds_them_gone_leaves_the_way_back_written_down() -> None:
+    world = World()
+    world.perform("open", "run1")
+
+    def another_joins_and_leaves_when_it_is_let_in() -> None:
+        world.perform("open", "run2", crash_after=1)  # it has joined, and opened nothing
+        world.meanwhile = lambda: world.perform("close", "run2")
+
+    world.meanwhile = another_joins_and_leaves_when_it_is_let_in
+    with pytest.raises(PassingError, match="others were at the ledger"):
+        world.perform("close", "run1")
+
+    world.check()
+    world.check_settled()
+
+
+def test_a_janitor_that_closes_under_one_that_joined_since_lets_it_in_again() -> None:
+    world = World()
+    world.perform("open", "run1")
+    world.now += timedelta(minutes=3)
+    world.meanwhile = lambda: world.perform("open", "run2")
+
+    world.sweep(frozenset({"run1"}))
+
+    assert (world.network_state, [owner.run_id for owner in world.ledger.owners]) == (OPENED, ["run2"])
+    world.perform("close", "run2")
+    world.check_settled()
+
+
+@pytest.mark.parametrize("found", [FOUND, OPENED], ids=["opened by a run", "open before"])
+def test_a_run_that_a_dead_closer_shut_out_is_let_in_by_the_janitor(found: NetworkState) -> None:
+    world = World()
+    world.perform("open", "run1")
+
+    def another() -> None:
+        world.sweep(frozenset())
+        world.network_state = found
+        world.perform("open", "run2")
+        world.thawed = CrashError()
+
+    world.meanwhile = another
+    world.perform("close", "run1")
+    assert (world.network_state, [owner.run_id for owner in world.ledger.owners]) == (FOUND, ["run2"])
+
+    world.sweep(frozenset())
+    assert world.network_state == OPENED
+    world.perform("close", "run2")
+    world.check_settled()
+
+
+def test_an_operator_who_closes_under_runs_finds_it_closed_when_one_of_them_leaves() -> None:
+    world = World()
+    world.perform("open", "run1")
+    world.perform("open", "run2")
+    world.network_state = FOUND
+
+    world.perform("close", "run1")
+
+    assert world.network_state == FOUND
+
+
+def test_an_account_that_was_open_is_left_open() -> None:
+    world = World(network_state=OPENED)
+    query = AccountQuery(subscription_id=SUBSCRIPTION, name=ACCOUNT.name, resource_group=None, run_id="run1")
+    world.ledger = join(Ledger(), owner("run1", NOON), found=OPENED)
+
+    assert close_access(query, accounts=world, ledgers=world, clock=world.clock) == ()
+    assert (world.network_state, world.ledger.to_restore) == (OPENED, None)
+
+
+def test_what_others_do_to_an_account_that_was_open_stays() -> None:
+    world = World(network_state=OPENED)
+    world.perform("open", "run1")
+    world.network_state = FOUND  # an operator closes it
+
+    world.perform("close", "run1")
+
+    assert (world.network_state, world.ledger.before) == (FOUND, None)
+
+
+def test_who_joins_when_it_was_closed_meanwhile_opens_and_restores_it() -> None:
+    world = World(network_state=OPENED)
+    world.perform("open", "run1")
+    world.network_state = FOUND
+    world.perform("open", "run2")
+    assert (world.network_state, world.ledger.before) == (OPENED, FOUND)
+
+    world.perform("close", "run1")
+    world.perform("close", "run2")
+    assert world.network_state == FOUND
+
+
+def test_an_account_that_the_app_may_not_find_any_more_is_closed_by_its_ledger() -> None:
+    world = World()
+    world.perform("open", "run1")
+    assert world.network_state == OPENED
+    world.hidden = Refusal(reason=Reason.ACCOUNT_NOT_FOUND, message="not in the subscription", remedy="")
+
+    world.perform("close", "run1")
+    assert (world.network_state, world.ledger.to_restore, world.ledger.owners) == (FOUND, None, ())
