@@ -5,6 +5,7 @@ A sovereign cloud, or any other that speaks Azure, is a matter of settings alone
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ from azure.mgmt.storage import StorageManagementClient
 from azure.storage.blob import BlobServiceClient
 
 from shared.adapters import small_blobs
+from shared.adapters.app_identity import PAUSES_SECONDS, AppIdentity
 from shared.settings import AzureSettings
 
 # The platform answers in well under a second or not at all; a worker's thread must not hang on it.
@@ -30,14 +32,28 @@ _LONGEST_PAUSE_SECONDS = 10  # longer ones are waited for by a durable timer, no
 Client = TypeVar("Client")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long Azure is waited for, in seconds."""
+
+    read_seconds: float = READ_SECONDS
+    token_pauses_seconds: tuple[float, ...] = PAUSES_SECONDS
+
+
+_USUAL = Patience()
+
+
 class AzureClients:
     """The app's credential and its clients, made when first needed and shared by all threads."""
 
-    def __init__(self, settings: AzureSettings) -> None:
+    def __init__(self, settings: AzureSettings, patience: Patience = _USUAL) -> None:
         """Keep the settings; nothing is contacted before the first call."""
         # Every request with all its headers, as information: nobody reads that, and it costs.
         logging.getLogger("azure").setLevel(logging.WARNING)
+        # It repeats what the identity endpoint said, which may be a token.
+        logging.getLogger("azure.identity").setLevel(logging.CRITICAL)
         self._settings = settings
+        self._patience = patience
         self._lock = Lock()
         self._made: dict[tuple[str, str], Any] = {}
 
@@ -96,15 +112,19 @@ class AzureClients:
 
     def _identity(self) -> TokenCredential:
         """A named identity is that and no other; without one, the app's own or a developer's sign-in."""
-        if self._settings.client_id is not None:
-            return ManagedIdentityCredential(client_id=self._settings.client_id, **self._transport())
-        return DefaultAzureCredential(authority=self._settings.authority_host, **self._transport())
+        once: dict[str, Any] = {"retry_total": 0, **self._transport()}
+        found: TokenCredential = (
+            DefaultAzureCredential(authority=self._settings.authority_host, **once)
+            if self._settings.client_id is None
+            else ManagedIdentityCredential(client_id=self._settings.client_id, **once)
+        )
+        return AppIdentity(found, self._patience.token_pauses_seconds)
 
     def _transport(self) -> dict[str, Any]:
         bundle = self._settings.ca_bundle
         return {
             "connection_timeout": CONNECT_SECONDS,
-            "read_timeout": READ_SECONDS,
+            "read_timeout": self._patience.read_seconds,
             "connection_verify": True if bundle is None else str(bundle),
         }
 

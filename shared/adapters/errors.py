@@ -61,7 +61,8 @@ class Fault:
         """Whether the same call may succeed later."""
         if self.code in _FINAL_CODES:
             return False
-        unanswered = self.status == 0 or self.status >= 500  # noqa: PLR2004 - the servers' own faults
+        # An answer that says all is well and cannot be read is somebody else's, in the service's place.
+        unanswered = not 400 <= self.status < 500  # noqa: PLR2004 - HTTP
         return (
             self.being_changed
             or unanswered

@@ -5,10 +5,12 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from testkit import builders as a
 from testkit.telling import NOON, RUN_ID
 from testkit.world import FOUND, OPENED, Accounts, World
 
+from entrypoints.janitor import AT_ONCE
 from shared.domain.leases import Ledger, NetworkState, Owner
 from shared.domain.model import Account
 from shared.ports import PassingError
@@ -89,3 +91,29 @@ def test_a_run_that_a_dead_closer_shut_out_is_let_in_within_two_rounds(tmp_path:
     story.tell_on()
     assert story.output["status"] == "succeeded"
     assert (world.network, world.ledger.to_restore) == (FOUND, None)
+
+
+class BrokenAccounts(Accounts):
+    """One of them makes a fool of whoever reads its rules."""
+
+    def restore(self, account: Account, before: NetworkState, *, overdue: bool = False) -> tuple[str, ...]:
+        if account.name == "account0":
+            raise LookupError("a key that is always there")
+        return super().restore(account, before, overdue=overdue)
+
+
+def test_a_fault_that_nobody_thought_of_keeps_no_other_account_open(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    accounts = BrokenAccounts(world.ledgers)
+    world.janitor = replace(world.janitor, accounts=accounts)
+    names = [f"account{number}" for number in range(AT_ONCE + 5)]
+    for name in names:
+        gone = Owner(run_id=f"gone-{name}", since=NOON - timedelta(hours=1))
+        world.ledgers.pages[name] = Ledger(owners=(gone,), before=FOUND)
+        accounts.states[name] = OPENED
+
+    with pytest.raises(LookupError):
+        world.send_janitor(rounds=1)
+
+    still_open = [name for name in names if accounts.network(replace(a.ACCOUNT, name=name)) == OPENED]
+    assert still_open == ["account0"]
