@@ -44,8 +44,10 @@ class Connections:
         return Recorded
 
     def abort(self, client: tuple[str, int]) -> None:
-        """Break the connection without an answer."""
-        self._open[client].abort()
+        """Break the connection without an answer, unless the client has had enough of it already."""
+        transport = self._open.get(client)
+        if transport is not None:
+            transport.abort()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
