@@ -108,7 +108,9 @@ def keep_warm_nodes(order: LookOrder, *, clusters: Clusters, claims: Claims) -> 
 
 
 def _keep(order: LookOrder, seen: DatabaseLook, clusters: Clusters) -> int:
-    warm = tuple(sorted(state.node for state in seen.states if state.standing is NodeStanding.READY))
+    warm = tuple(
+        sorted(state.node for state in progress.believed(seen.states) if state.standing is NodeStanding.READY)
+    )
     if not warm:
         clusters.remove(order.cluster, seen.database, order.run_id)
         return 0

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 class Network:
     """A storage account's firewall, as ARM shows it."""
 
-    public_access: str = "Enabled"
+    public_access: str = ""
+    """Empty on an account older than the switch, where nobody ever touched it: then it is on."""
     default_action: str = "Allow"
     bypass: str = "AzureServices"
     ip_rules: tuple[str, ...] = ()
@@ -37,7 +38,7 @@ class Network:
 
         IP rules admit nobody: everybody here is in the account's region, and those they never match.
         """
-        if self.public_access != "Enabled":
+        if self.public_access not in ("Enabled", ""):
             return False
         if self.default_action == "Allow":
             return True

@@ -168,9 +168,11 @@ class AzureStorageAccounts:
         return _with_subnet(found, cast("str", self._access.subnet_id))
 
     def _write(self, account: Account, state: NetworkState, found: NetworkState) -> None:
-        """Rules as they were found are not sent: ARM leaves them alone, and judges none of them."""
+        """What is as it was found is not sent: ARM leaves it alone, and judges no rule of it."""
         place = _place(account)
-        properties: dict[str, Any] = {"publicNetworkAccess": state.public_network_access}
+        properties: dict[str, Any] = {}
+        if state.public_network_access != found.public_network_access:
+            properties["publicNetworkAccess"] = state.public_network_access
         if state.rules != found.rules:
             properties["networkAcls"] = json.loads(state.rules)
         with calling(f"changing the network of {account.name!r}", may_not_change(account, self._access)):

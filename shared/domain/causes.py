@@ -12,8 +12,10 @@ from typing import assert_never
 
 from shared.domain.model import AccessMode, AccessTerms
 
-# An image pull that will work has worked by then; scheduling and node repair take minutes on AKS.
+# Scheduling, node repair and pulls of images take minutes on AKS.
 PATIENCE = timedelta(minutes=5)
+# A role that was just granted takes ten minutes to act, and the kubelet's pause between two pulls five.
+PULL_PATIENCE = timedelta(minutes=16)
 MAX_CAUSES = 6  # a status shows no more; the nodes' own page shows all
 MAX_MESSAGE = 300
 

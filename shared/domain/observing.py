@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from shared.domain import naming
-from shared.domain.causes import PASSING, PATIENCE, Cause, Kind, cause_of
+from shared.domain.causes import PASSING, PATIENCE, PULL_PATIENCE, Cause, Kind, cause_of
 from shared.domain.foreign import Json, mapping, moment, number, objects, text
 from shared.domain.model import Database
 from shared.domain.reporting import AgentReport, parse_report
@@ -170,9 +170,17 @@ def _with_cause(state: NodeState, pod: Json, look: Look) -> NodeState:
     if state.running and state.report is not None and state.report.phase != "failed":
         return _judged(state, found, final=False)  # what the agent itself waits out: shown, not judged
     since = _last_changed(pod)
-    lasting = since is not None and look.now - since > PATIENCE
+    lasting = since is not None and look.now - since > _patience(found, pod)
     final = found.kind not in PASSING or _hopeless(pod) or state.restarts > _CRASHES_TOLERATED
     return _judged(state, found, final=final or (lasting and not state.running))
+
+
+def _patience(found: Cause, pod: Json) -> timedelta:
+    """An image that is not there needs no role to be seen missing."""
+    waitings = (mapping(mapping(each, "state"), "waiting") for each in _containers(mapping(pod, "status")))
+    messages = (text(waiting, "message") for waiting in waitings)
+    absent = any("not found" in message for message in messages)
+    return PULL_PATIENCE if found.kind is Kind.IMAGE_PULL and not absent else PATIENCE
 
 
 def _judged(state: NodeState, cause: Cause, *, final: bool) -> NodeState:
@@ -202,8 +210,12 @@ def _kubernetes_says(state: NodeState, pod: Json) -> Cause | None:
     return _waiting(state, status) or _crash(state, status) or _unschedulable(state, status)
 
 
+def _containers(status: Json) -> list[Json]:
+    return [_init_status(status), *objects(status, "containerStatuses")]
+
+
 def _waiting(state: NodeState, status: Json) -> Cause | None:
-    for container in [_init_status(status), *objects(status, "containerStatuses")]:
+    for container in _containers(status):
         waiting = mapping(mapping(container, "state"), "waiting")
         reason, message = text(waiting, "reason"), text(waiting, "message")
         if reason in _IMAGE_REASONS:

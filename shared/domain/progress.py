@@ -32,6 +32,7 @@ class NodeGlance:
     eta_seconds: int | None
     seconds: float
     age_seconds: int | None = None  # of these figures, while it runs; None: not told
+    heard: bool = True  # False: it is at work, and whoever looked has not read its log yet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,14 +90,20 @@ class Observation:
         return sum(figure(progress) for progress in self.databases)
 
     def not_behind(self, earlier: "Observation | None") -> "Observation":
-        """The same look, with no byte count lower than seen before: a silent log is no lost byte."""
+        """The same look, with no byte count lower than seen before: a silent log is no lost byte.
+
+        Nodes that were not heard this time show what they said last.
+        """
         if earlier is None:
             return self
         if not self.databases:  # the run is to end: nothing was looked at
             return replace(earlier, at=self.at, stopped=self.stopped)
         seen = {progress.database: progress for progress in earlier.databases}
         kept = tuple(_not_behind(progress, seen.get(progress.database)) for progress in self.databases)
-        return replace(self, databases=kept)
+        said = {(line.node, line.database): line for line in earlier.glances}
+        passed = round((self.at - earlier.at).total_seconds())
+        lines = tuple(_last_said(line, said.get((line.node, line.database)), passed) for line in self.glances)
+        return replace(self, databases=kept, glances=lines)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +120,7 @@ def sum_up(
     """Add up one database's nodes."""
     reports = [state.report for state in states if state.report is not None]
     etas = [report.eta_seconds for report in reports if report.eta_seconds is not None]
-    digests = {s.report.digest for s in states if s.report and s.report.digest and _is(s, NodeStanding.READY)}
+    digests, states = _holders(states), believed(states)
     return DatabaseProgress(
         database=database,
         settled=settled,
@@ -130,10 +137,18 @@ def sum_up(
     )
 
 
-def glance(database: Database, states: Iterable[NodeState], now: datetime) -> tuple[NodeGlance, ...]:
+def believed(states: Sequence[NodeState]) -> tuple[NodeState, ...]:
+    """The same, but of nodes that hold different bytes of one database nobody knows which are right."""
+    if len(_holders(states)) <= 1:
+        return tuple(states)
+    failed = NodeStanding.FAILED
+    return tuple(replace(each, standing=failed) if _is(each, NodeStanding.READY) else each for each in states)
+
+
+def glance(database: Database, states: Sequence[NodeState], now: datetime) -> tuple[NodeGlance, ...]:
     """The nodes most worth a look: failed first, then active, then ready."""
     order = {NodeStanding.FAILED: 0, NodeStanding.ACTIVE: 1, NodeStanding.READY: 2}
-    ranked = sorted(states, key=lambda state: (order[state.standing], state.node))
+    ranked = sorted(believed(states), key=lambda state: (order[state.standing], state.node))
     shown = sorted(ranked[:MAX_GLANCES], key=lambda state: state.node)
     return tuple(replace(_glance(database, state), age_seconds=_age(state, now)) for state in shown)
 
@@ -146,15 +161,21 @@ def causes_of(database: str, states: Sequence[NodeState]) -> tuple[Cause, ...]:
 
 def _differing(database: str, states: Iterable[NodeState]) -> list[Cause]:
     """Of nodes that hold different bytes, those of whose bytes there are fewest."""
-    holders: dict[str, list[str]] = {}
-    for state in states:
-        if _is(state, NodeStanding.READY) and state.report and state.report.digest:
-            holders.setdefault(state.report.digest, []).append(state.node)
+    holders = _holders(states)
     if len(holders) <= 1:
         return []
     fewest = min(holders.values(), key=len)
     message = f"nodes hold different bytes of {database}, the rarest"
     return [cause_of(Kind.DIGESTS_DIFFER, message, node) for node in fewest]
+
+
+def _holders(states: Iterable[NodeState]) -> dict[str, list[str]]:
+    """The ready nodes of each digest."""
+    holders: dict[str, list[str]] = {}
+    for state in states:
+        if _is(state, NodeStanding.READY) and state.report and state.report.digest:
+            holders.setdefault(state.report.digest, []).append(state.node)
+    return holders
 
 
 def _not_behind(now: DatabaseProgress, before: DatabaseProgress | None) -> DatabaseProgress:
@@ -174,6 +195,12 @@ def _not_behind(now: DatabaseProgress, before: DatabaseProgress | None) -> Datab
         bytes_per_second=before.bytes_per_second,
         eta_seconds=before.eta_seconds,
     )
+
+
+def _last_said(now: NodeGlance, before: NodeGlance | None, passed: int) -> NodeGlance:
+    if now.heard or before is None or before.standing is not NodeStanding.ACTIVE:
+        return now
+    return replace(before, age_seconds=(before.age_seconds or 0) + passed)
 
 
 def _age(state: NodeState, now: datetime) -> int | None:
@@ -196,6 +223,7 @@ def _glance(database: Database, state: NodeState) -> NodeGlance:
         bytes_per_second=report.bytes_per_second if report else 0,
         eta_seconds=report.eta_seconds if report else None,
         seconds=report.seconds if report else 0.0,
+        heard=report is not None or not state.running,
     )
 
 

@@ -99,7 +99,8 @@ def test_an_account_is_found_by_listing_the_subscription(
     assert set(found) == {"warmdata", "warmapp"}
     assert found["warmdata"].id == SCOPE
     assert found["warmdata"].primary_endpoints.blob == f"{azure.blob}/warmdata/"
-    assert found["warmapp"].public_network_access == "Enabled"
+    assert found["warmdata"].public_network_access == "Disabled"
+    assert found["warmapp"].public_network_access is None
 
 
 def test_an_accounts_rules_are_written_and_read_back_whole(storage: StorageManagementClient) -> None:

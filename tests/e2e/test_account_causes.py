@@ -118,9 +118,11 @@ def test_nodes_that_hold_different_bytes_of_one_generation_fail_the_run(stack: L
     other = stack.up.wiring.node_names[1]
     remember_other_bytes(stack.places.blast_folder(other))
 
-    output = stack.warm(DATABASE)["output"]
+    output = stack.warm(DATABASE, on_failure="keep")["output"]
 
-    assert (output["status"], output["nodes_ready"]) == ("failed", 3)
+    assert [output[key] for key in ("status", "nodes_ready", "nodes_failed")] == ["failed", 0, 3]
+    assert not output.get("nodes_kept")
+    assert stack.fate.pods() == []
     assert output["error"].startswith(f"nodes hold different bytes of {DATABASE}, the rarest (on {other}); ")
     (cause,) = output["causes"]
     assert (cause["kind"], cause["node"], cause["count"]) == ("digests_differ", other, 1)

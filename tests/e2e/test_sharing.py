@@ -20,7 +20,9 @@ NODE_SUBNET = (
     "/providers/Microsoft.Network/virtualNetworks/aks-vnet/subnets/aks-subnet"
 )
 CLOSED = {"publicNetworkAccess": "Disabled", "networkAcls": {"defaultAction": "Deny"}}
-# Rules of several kinds, in an order that is not the alphabet's.
+TENANT = "00000000-0000-0000-0000-000000000001"
+FACTORY = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg/providers/Microsoft.DataFactory/factories/f"
+# Rules of every kind, in an order that is not the alphabet's.
 RULED = {
     "publicNetworkAccess": "Enabled",
     "networkAcls": {
@@ -28,6 +30,8 @@ RULED = {
         "bypass": "Logging, Metrics",
         "ipRules": [{"value": "203.0.113.7"}, {"value": "198.51.100.0/24"}],
         "virtualNetworkRules": [{"id": OTHER_SUBNET}, {"id": APP_SUBNET}],
+        "ipv6Rules": [{"value": "2001:db8::/32", "action": "Allow"}],
+        "resourceAccessRules": [{"tenantId": TENANT, "resourceId": FACTORY}],
     },
 }
 OPENING_AND_CLOSING = [f"PATCH {ACCOUNT}"] * 2

@@ -107,7 +107,7 @@ def test_nodes_with_different_bytes_fail_the_run() -> None:
     odd = a.state("node1", report=a.report(digest="cd" * 16))
     told = tell(a.run(), answers(a.seen(a.state("node0"), odd)))
 
-    assert told.output["status"] == "failed"
+    assert (told.output["status"], told.output["nodes_failed"]) == ("failed", 2)
     assert told.error.startswith("nodes hold different bytes")
 
 

@@ -126,7 +126,7 @@ def _account(call: Call, account: Account) -> dict[str, Any]:
             "minimumTlsVersion": "TLS1_2",
             "allowBlobPublicAccess": False,
             "allowSharedKeyAccess": False,
-            "publicNetworkAccess": network.public_access,
+            **({"publicNetworkAccess": network.public_access} if network.public_access else {}),
             "networkAcls": _rules(network, call.world.behaviour.deleted_subnets.split(",")),
         },
     }

@@ -4,9 +4,10 @@ import json
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import pytest
-from testkit.azure import APP, DATA_ACCOUNT, SUBSCRIPTION, LaptopAzure, account_id, eventually
+from testkit.azure import APP, APP_ACCOUNT, DATA_ACCOUNT, SUBSCRIPTION, LaptopAzure, account_id, eventually
 
 from shared.adapters.azure_clients import AzureClients
 from shared.adapters.azure_storage import AzureStorageAccounts
@@ -98,6 +99,28 @@ def test_a_window_is_opened_once_and_restored_exactly(
     accounts.restore(account, before)
     assert accounts.network(account) == before
     assert changes(azure) == already + 2
+
+
+def test_an_account_older_than_the_switch_is_not_given_one(
+    clients: AzureClients, accounts: AzureStorageAccounts
+) -> None:
+    old = accounts.find(replace(QUERY, name=APP_ACCOUNT))
+    assert isinstance(old, Account)
+
+    def told() -> Any:
+        return clients.resource(SUBSCRIPTION, old.resource_id, "2023-05-01")["properties"]
+
+    opened = accounts.network(old)
+    shut = replace(opened, default_action="Deny", rules=json.dumps({"defaultAction": "Deny"}))
+    accounts.restore(old, shut)
+    before, found = told(), accounts.network(old)
+    assert "publicNetworkAccess" not in before
+
+    assert accounts.open(old, found) is None
+    assert accounts.network(old).is_public
+    accounts.restore(old, found)
+    assert told() == before
+    accounts.restore(old, opened)
 
 
 def test_rules_come_back_in_their_order(accounts: AzureStorageAccounts, account: Account) -> None:

@@ -15,7 +15,7 @@ from testkit.builders import DATABASE
 from testkit.pods import NOON, RUN, condition, ended, failing, init, pod, running, told, waiting, warm
 
 from shared.domain import naming
-from shared.domain.causes import PASSING, PATIENCE, Kind, cause_of
+from shared.domain.causes import PASSING, Kind, cause_of
 from shared.domain.observing import (
     Look,
     MissingPods,
@@ -409,5 +409,24 @@ def test_a_moment_without_a_zone_breaks_nothing(moment: str) -> None:
     assert kind_of(read_pod(odd, LOOK)) is Kind.IMAGE_PULL
 
 
-def test_patience_is_as_long_as_an_image_pull_may_take() -> None:
-    assert timedelta(minutes=2) < PATIENCE < timedelta(minutes=30)
+REFUSED = "failed to authorize: unexpected status from GET request: 401 Unauthorized"
+ABSENT = "elbacr.azurecr.io/ncbi/elb:1.4.0: not found"
+
+
+@pytest.mark.parametrize(
+    ("reason", "message", "minutes", "standing"),
+    [
+        ("ErrImagePull", REFUSED, 15, NodeStanding.ACTIVE),  # AcrPull acts after ten minutes, and a pause
+        ("ImagePullBackOff", "Back-off pulling image", 15, NodeStanding.ACTIVE),
+        ("ImagePullBackOff", REFUSED, 17, NodeStanding.FAILED),
+        ("ErrImagePull", ABSENT, 4, NodeStanding.ACTIVE),
+        ("ErrImagePull", ABSENT, 6, NodeStanding.FAILED),
+        ("CreateContainerConfigError", "", 6, NodeStanding.FAILED),
+    ],
+)
+def test_a_pull_is_waited_for_until_a_new_role_acts(
+    reason: str, message: str, minutes: int, standing: NodeStanding
+) -> None:
+    look = replace(LOOK, now=NOON + timedelta(minutes=minutes))
+
+    assert read_pod(pod(init(waiting(reason, message))), look).standing is standing

@@ -180,6 +180,32 @@ def test_nodes_that_are_not_ready_disagree_with_nobody() -> None:
     assert causes_of("core_nt", (a.state("node0"), busy, a.state("node2", report=None))) == ()
 
 
+def test_nodes_that_disagree_are_all_failed_since_nobody_knows_which_is_right() -> None:
+    odd = a.state("node2", report=a.report(digest="cd" * 16))
+    states = (a.state("node0"), odd, a.copying("node3"))
+
+    row = summed(states)
+
+    assert (row.nodes_ready, row.nodes_failed, row.nodes_active, len(row.digests)) == (0, 2, 1, 2)
+    assert [line.standing for line in glance(a.DATABASE, states, NOW)] == [
+        NodeStanding.FAILED,
+        NodeStanding.FAILED,
+        NodeStanding.ACTIVE,
+    ]
+
+
+def test_a_node_that_another_instance_has_not_heard_yet_shows_what_it_said_last() -> None:
+    unheard = a.state("node0", standing=NodeStanding.ACTIVE, report=None, running=True)
+    first = a.seen(a.copying("node0", 65))
+    later = replace(a.seen(unheard), at=first.at + timedelta(seconds=20))
+    last = replace(a.seen(unheard), at=first.at + timedelta(seconds=35)).not_behind(later.not_behind(first))
+
+    (shown,) = last.glances
+    assert (shown.phase, shown.bytes_done, shown.age_seconds) == ("copying", 65, 35)
+    (begins_anew,) = a.seen(replace(unheard, running=False)).not_behind(first).glances
+    assert (begins_anew.phase, begins_anew.bytes_done) == ("starting", 0)
+
+
 def test_an_instance_that_has_not_heard_all_nodes_leaves_the_rate_as_it_was() -> None:
     both = a.seen(_at(100, "node0"), _at(100, "node1"))
     unheard = replace(_at(0, "node1"), report=None)
