@@ -1,9 +1,9 @@
 """Hands on the storage account's network: open it for a run, close it after the last one."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
-from contextlib import suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -43,23 +43,22 @@ def open_access(
     if isinstance(account, Refusal):
         return account
     books = _Books(account, accounts, ledgers, clock)
-    with ledgers.held(account) as page:
+    with books.held() as page:
         known, hold = page.read(), hold_on(order.holdings, claims)
         may_not = hold.refusal or _too_late(query, known)
         if may_not is not None:
             return may_not
-        found = accounts.network(account)
-        # Only what we are about to change is ours to write back, or what somebody changed who came too late:
-        # what others do to an open account stays.
-        ours = found if accounts.must_open(found) else known.if_late
-        owner = leases.Owner(run_id=query.run_id, since=clock(), hub=hold.hub)
-        ledger = leases.join(known, owner, found=ours)
-        if not accounts.must_open(found):
-            page.write(ledger)
-        else:
-            refusal = books.open(page, ledger, found, query.run_id)
+        found, now = accounts.network(account), clock()
+        owner = leases.Owner(run_id=query.run_id, since=now, hub=hold.hub)
+        if accounts.must_open(found):
+            ledger = leases.join(leases.without_forgotten(known, now), owner, found=found)
+            refusal = books.open(page, ledger, found)
             if refusal is not None:
                 return refusal
+        else:
+            # What others do to an open account stays, but for what somebody did who came too late.
+            ledger = leases.join(known, owner, found=known.if_late)
+            page.write(ledger)
     before = ledger.before or found
     opened = accounts.must_open(before)  # also where an earlier try or another run did it
     if opened:
@@ -75,25 +74,28 @@ def close_access(
     Gives the subnets that Azure did not let in again. The ledger says which account it is: one that cannot
     be found by its name any more may still be open.
     """
-    kept = (book.account for book in ledgers.all() if book.account.name == query.name)
-    account = next(kept, None) or accounts.find(query)
+    account = ledgers.account(query.name) or accounts.find(query)
     if isinstance(account, Refusal):
         return ()  # without a ledger nobody ever opened it
     books = _Books(account, accounts, ledgers, clock)
     lost: tuple[str, ...] = ()
-    may_be_shut_out = True
-    with suppress(_OvertakenError), ledgers.held(account) as page:
-        ledger = leases.leave(page.read(), {query.run_id}, clock())
-        page.write(ledger)
-        before = ledger.to_restore
-        if before is not None:
-            lost = books.restore(page, ledger, before)
-            if accounts.must_open(before):
-                closed = replace(_event(Change.ACCOUNT_CLOSED, query), error=leases.told_of(lost))
-                _logger.info(line_of(closed))
-        may_be_shut_out = ledger.may_shut_out
-    if may_be_shut_out:
-        books.let_in(query.run_id)
+    try:
+        with books.held() as page:
+            now = clock()
+            ledger = leases.leave(page.read(), {query.run_id}, now)
+            page.write(ledger)
+            before = ledger.to_restore
+            if before is not None:
+                lost = books.restore(page, ledger, before, overdue=leases.is_overdue(ledger, now))
+                if accounts.must_open(before):
+                    closed = replace(_event(Change.ACCOUNT_CLOSED, query), error=leases.told_of(lost))
+                    _logger.info(line_of(closed))
+    except _UntoldError as untold:
+        if untold.lost is None:
+            raise
+        return untold.lost
+    if ledger.may_shut_out:
+        books.let_in()
     return lost
 
 
@@ -106,26 +108,41 @@ def settle_account(
     who is dead and this, on a host that was frozen: who joined since stays.
     """
     books = _Books(account, accounts, ledgers, clock)
-    may_be_shut_out = True
-    with suppress(_OvertakenError), ledgers.held(account) as page:
-        known, now = page.read(), clock()
-        gone = leases.abandoned(known, dead, now)
-        ledger = leases.leave(known, gone, now) if gone else known
-        if gone:
-            page.write(ledger)
-            _logger.info("dropped abandoned owners: account=%s run_ids=%s", account.name, sorted(gone))
-        before = ledger.to_restore or books.opened_late(page, ledger)
-        if before is not None:
-            lost = books.restore(page, ledger, before, overdue=leases.is_overdue(ledger, now))
-            if accounts.must_open(before):
-                _logger.info(line_of(_settled(account, ledger, lost)))
-        may_be_shut_out = ledger.may_shut_out
-    if may_be_shut_out:
-        books.let_in()
+    try:
+        with books.held() as page:
+            known, now = page.read(), clock()
+            gone = leases.abandoned(known, dead, now)
+            ledger = leases.leave(known, gone, now) if gone else known
+            if gone:
+                page.write(ledger)
+                _logger.info("dropped abandoned owners: account=%s run_ids=%s", account.name, sorted(gone))
+            before = ledger.to_restore or books.opened_late(page, ledger)
+            if before is not None:
+                lost = books.restore(page, ledger, before, overdue=leases.is_overdue(ledger, now))
+                if accounts.must_open(before):
+                    _logger.info(line_of(_settled(account, ledger, lost)))
+    except _UntoldError as untold:
+        if untold.lost is None:
+            raise
+    else:
+        if ledger.may_shut_out:
+            books.let_in()
 
 
-class _OvertakenError(PassingError):
-    """Others were at the books while ARM was asked: a host may be frozen for minutes there."""
+class _UntoldError(PassingError):
+    """The ledger could not be told what came of asking ARM: others may be at it, and act meanwhile."""
+
+    def __init__(
+        self,
+        begun: leases.Opening | None = None,
+        found: leases.NetworkState | None = None,
+        lost: tuple[str, ...] | None = None,
+    ) -> None:
+        """Carry an opening, and what it found; or what is lost, where the account was restored."""
+        super().__init__("others were at the ledger while ARM was asked; the next try looks again")
+        self.begun = begun
+        self.found = found
+        self.lost = lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,85 +157,88 @@ class _Books:
     ledgers: Ledgers
     clock: Clock
 
-    def open(
-        self, page: LedgerPage, ledger: leases.Ledger, found: leases.NetworkState, by: str
-    ) -> Refusal | None:
-        """Open it.
+    @contextmanager
+    def held(self) -> Iterator[LedgerPage]:
+        """Hold the ledger; what it could not be told is seen to once it was given back.
 
-        Raises:
-            _OvertakenError: and it may have come too late; the next try does it under a lease.
+        A host may have been frozen over it: others may have forgotten an opening, or may be shut out.
         """
-        assert ledger.before is not None  # what is opened is written down first
-        begun = leases.Opening(run_id=by, found=ledger.before, at=self.clock())
-        page.write(leases.opening(ledger, begun))
+        try:
+            with self.ledgers.held(self.account) as page:
+                yield page
+        except _UntoldError as untold:
+            if untold.begun is None:
+                self.let_in()
+            else:
+                with self.ledgers.held(self.account) as page:
+                    page.write(leases.told_late(page.read(), untold.begun, untold.found, self.clock()))
+            raise
+
+    def open(self, page: LedgerPage, ledger: leases.Ledger, found: leases.NetworkState) -> Refusal | None:
+        """Open it; what it must become again has been found, and is in the ledger."""
+        begun, before = leases.Opening(at=self.clock()), ledger.before
+        page.write(leases.opening(ledger, begun, before))
         try:
             refusal = self.accounts.open(self.account, found)
         except PassingError:
-            failed = replace(begun, failed_at=self.clock())
-            self._tell_of_opening(page, leases.opening(ledger, failed), begun)
+            begun = replace(begun, failed_at=self.clock())
+            _tell(page, leases.opening(ledger, begun, before), _UntoldError(begun, before))
             raise
-        self._tell_of_opening(page, ledger, begun)
+        _tell(page, leases.opened(ledger, before), _UntoldError(begun, before))
         return refusal
 
     def restore(
         self, page: LedgerPage, ledger: leases.Ledger, before: leases.NetworkState, *, overdue: bool = False
     ) -> tuple[str, ...]:
-        """Make it as it was; gives the subnets that Azure did not let in again.
-
-        Raises:
-            _OvertakenError: who joined meanwhile may be shut out now.
-        """
+        """Make it as it was; gives the subnets that Azure did not let in again."""
         page.write(leases.closing(ledger, self.clock()))
         try:
             lost = self.accounts.restore(self.account, before, overdue=overdue)
         except PassingError:
-            _tell(page, leases.closing(ledger, self.clock()))
+            _tell(page, leases.closing(ledger, self.clock()), _UntoldError())
             raise
-        _tell(page, leases.restored(ledger, lost))
+        _tell(page, leases.restored(ledger, lost), _UntoldError(lost=lost))
         return lost
 
-    def let_in(self, by: str = "") -> None:
+    def let_in(self) -> None:
         """Open it for whoever is in: one that lost the lease while it restored may have shut them out."""
-        with self.ledgers.held(self.account) as page:
+        with self.held() as page:
             ledger = page.read()
             if not ledger.owners:
                 return
             found = self.accounts.network(self.account)
             if self.accounts.must_open(found):
                 _logger.warning("opening for runs that were shut out: account=%s", self.account.name)
-                self.open(page, replace(ledger, before=ledger.before or found), found, by)
+                self.open(page, replace(ledger, before=ledger.before or found), found)
 
     def opened_late(self, page: LedgerPage, ledger: leases.Ledger) -> leases.NetworkState | None:
         """What it must become again: it is open for nobody, since somebody was frozen before the door.
 
         What is long over is forgotten, but only once the account was seen to be closed, or to be no more.
         """
+        late = None if ledger.owners else ledger.if_late
+        if late is not None and not self._is_closed(late):
+            return late
         remembered = leases.without_forgotten(ledger, self.clock())
-        try:
-            if not ledger.owners and not self.accounts.must_open(self.accounts.network(self.account)):
-                return ledger.if_late
-        except FinalError:
-            if remembered.openings:
-                raise
         if remembered != ledger:
             page.write(remembered)
         return None
 
-    def _tell_of_opening(self, page: LedgerPage, ledger: leases.Ledger, begun: leases.Opening) -> None:
+    def _is_closed(self, before: leases.NetworkState) -> bool:
         try:
-            _tell(page, ledger)
-        except _OvertakenError:
-            # Others may have waited in vain by now, and forgotten it.
-            with self.ledgers.held(self.account) as new_page:
-                new_page.write(leases.opening(new_page.read(), replace(begun, at=self.clock())))
-            raise
+            found = self.accounts.network(self.account)
+        except FinalError as gone:
+            if gone.refusal.reason is not Reason.ACCOUNT_NOT_FOUND:
+                raise
+            return True
+        return found == before or self.accounts.must_open(found)
 
 
-def _tell(page: LedgerPage, ledger: leases.Ledger) -> None:
+def _tell(page: LedgerPage, ledger: leases.Ledger, untold: _UntoldError) -> None:
     try:
         page.write(ledger)
     except PassingError as lost:
-        raise _OvertakenError("others were at the ledger while ARM was asked; the next try looks") from lost
+        raise untold from lost
 
 
 def _too_late(query: AccountQuery, known: leases.Ledger) -> Refusal | None:

@@ -130,9 +130,7 @@ async def _close_account(book: AccountLedger, hub: TaskHub, ports: JanitorPorts)
     judged = [owner for owner in book.ledger.owners if may_judge(hub.name, owner.hub, now - owner.since)]
     states = {owner: await hub.find(owner.run_id) for owner in judged}
     dead = frozenset(owner for owner, state in states.items() if state is None or not _lives(state, ports))
-    ledger, now = book.ledger, ports.clock()
-    nobody_is_in = not ledger.owners and not ledger.is_settled
-    if nobody_is_in or leases.abandoned(ledger, dead, now) or leases.in_doubt(ledger, now):
+    if leases.is_to_settle(book.ledger, dead, ports.clock()):
         settle = partial(settle_account, accounts=ports.accounts, ledgers=ports.ledgers, clock=ports.clock)
         await in_thread(lambda: settle(book.account, dead))
 

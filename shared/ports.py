@@ -105,6 +105,9 @@ class Ledgers(Protocol):
     def held(self, account: Account) -> AbstractContextManager["LedgerPage"]:
         """Hold an account's document; raises PassingError when another writer holds it too long."""
 
+    def account(self, name: str) -> Account | None:
+        """The account of that name, as its document knows it; None without one."""
+
     def all(self) -> tuple[AccountLedger, ...]:
         """Every document as it is written now, read without holding it: enough to see what is to be done."""
 

@@ -177,7 +177,10 @@ class AzureStorageAccounts:
             properties["networkAcls"] = json.loads(state.rules)
         with calling(f"changing the network of {account.name!r}", may_not_change(account, self._access)):
             self._clients.storage(place["subscription"]).storage_accounts.update(
-                place["group"], place["name"], cast("Any", {"properties": properties})
+                place["group"],
+                place["name"],
+                cast("Any", {"properties": properties}),
+                retry_total=0,  # a try that ARM may still act on is known to the ledger, or none would look
             )
 
 

@@ -17,7 +17,7 @@ from shared.adapters.documents import Documents
 from shared.adapters.errors import SDK_ERRORS
 from shared.domain.leases import AccountLedger, Ledger
 from shared.domain.model import Account
-from shared.ports import LedgerPage, PassingError
+from shared.ports import FinalError, LedgerPage, PassingError
 
 _logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class BlobLedgers:
     @contextmanager
     def held(self, account: Account) -> Iterator[LedgerPage]:
         """Take the lease, making the document if there is none, and renew it until the end."""
-        name = _name(account)
+        name = _name(account.name)
         self._documents.create(name, AccountLedger(account=account, ledger=Ledger()))
         lease = self._lease(name)
         try:
@@ -48,10 +48,23 @@ class BlobLedgers:
         finally:
             _give_back(lease, name)
 
+    def account(self, name: str) -> Account | None:
+        """Read its document, and nothing of any other."""
+        found = self._documents.read(_name(name), AccountLedger)
+        return None if found is None else found.value.account
+
     def all(self) -> tuple[AccountLedger, ...]:
         """Read every document; its lease is left to those who change something."""
-        found = (self._documents.read(name, AccountLedger) for name in self._documents.names(_FOLDER))
-        return tuple(version.value for version in found if version is not None)
+        return tuple(book for name in self._documents.names(_FOLDER) for book in self._read(name))
+
+    def _read(self, name: str) -> list[AccountLedger]:
+        """One that cannot be read keeps no other account from being closed."""
+        try:
+            found = self._documents.read(name, AccountLedger)
+        except FinalError as unfit:
+            _logger.error("account may still be open: %s", unfit)  # noqa: TRY400 - the cause says it all
+            return []
+        return [] if found is None else [found.value]
 
     def _lease(self, name: str) -> BlobLeaseClient:
         give_up = time.monotonic() + self._patience.total_seconds()
@@ -74,14 +87,14 @@ class _Page:
 
     def read(self) -> Ledger:
         """What it says; one that could not be read was set aside and is begun anew."""
-        name = _name(self._account)
+        name = _name(self._account.name)
         found = self._documents.read(name, AccountLedger, held=True)
         return Ledger() if found is None else found.value.ledger
 
     def write(self, ledger: Ledger) -> None:
         """Write under the lease, or fail."""
         document = AccountLedger(account=self._account, ledger=ledger)
-        self._documents.replace_held(_name(self._account), document, self._lease)
+        self._documents.replace_held(_name(self._account.name), document, self._lease)
 
 
 @contextmanager
@@ -113,5 +126,5 @@ def _give_back(lease: BlobLeaseClient, name: str) -> None:
         _logger.warning("ledger lease was not released: blob=%s cause=%s", name, type(error).__name__)
 
 
-def _name(account: Account) -> str:
-    return f"{_FOLDER}{account.name}.json"  # accounts' names are global
+def _name(account: str) -> str:
+    return f"{_FOLDER}{account}.json"  # accounts' names are global

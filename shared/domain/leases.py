@@ -69,8 +69,6 @@ class Departed:
 class Opening:
     """Somebody is about to open the account, and may be frozen there until all others have left."""
 
-    run_id: str  # empty: the janitor
-    found: NetworkState  # what the account must become again
     at: datetime
     failed_at: datetime | None = None  # when its host was told so
 
@@ -84,7 +82,8 @@ class Ledger:
     departed: tuple[Departed, ...] = ()  # the latest last; none of them may come back
     lost: tuple[str, ...] = ()  # subnets whose rules Azure did not take back, until they are there again
     openings: tuple[Opening, ...] = ()  # of which nobody has said yet that they are done
-    closings: tuple[datetime, ...] = ()  # the same of those
+    found: NetworkState | None = None  # what the account was like before the last opening
+    closings: tuple[datetime, ...] = ()  # of which nobody has said yet that they are done
 
     @property
     def is_settled(self) -> bool:
@@ -94,7 +93,7 @@ class Ledger:
     @property
     def if_late(self) -> NetworkState | None:
         """What the account must become again, should an opening have come late."""
-        return self.openings[0].found if self.openings else None
+        return self.found if self.openings else None
 
     @property
     def may_shut_out(self) -> bool:
@@ -128,9 +127,20 @@ def join(ledger: Ledger, owner: Owner, *, found: NetworkState | None) -> Ledger:
     return replace(ledger, owners=(*others, owner), before=ledger.before or found)
 
 
-def opening(ledger: Ledger, begun: Opening) -> Ledger:
+def opening(ledger: Ledger, begun: Opening, found: NetworkState | None) -> Ledger:
     """Written down before the account is opened, and kept by all others until that is done."""
-    return replace(ledger, openings=(*ledger.openings, begun)[-MAX_REMEMBERED:])
+    return replace(ledger, openings=(*ledger.openings, begun)[-MAX_REMEMBERED:], found=found)
+
+
+def opened(ledger: Ledger, found: NetworkState | None) -> Ledger:
+    """One is done, of which this ledger knows nothing yet; the others go back to what it found, too."""
+    return replace(ledger, found=found if ledger.openings else None)
+
+
+def told_late(ledger: Ledger, begun: Opening, found: NetworkState | None, now: datetime) -> Ledger:
+    """Its host comes back when others may have waited in vain, and forgotten it: they are to look anew."""
+    known = replace(ledger, openings=tuple(each for each in ledger.openings if each.at != begun.at))
+    return opening(known, begun if begun.failed_at else replace(begun, at=now), ledger.if_late or found)
 
 
 def closing(ledger: Ledger, now: datetime) -> Ledger:
@@ -138,9 +148,14 @@ def closing(ledger: Ledger, now: datetime) -> Ledger:
     return replace(ledger, closings=(*ledger.closings, now)[-MAX_REMEMBERED:])
 
 
-def in_doubt(ledger: Ledger, now: datetime) -> bool:
-    """Whether runs may be shut out, and nobody looks: the one that was about to close seems to be dead."""
-    return ledger.may_shut_out and any(now - at >= DOUBTFUL_AFTER for at in ledger.closings)
+def is_to_settle(ledger: Ledger, dead: AbstractSet[Owner], now: datetime) -> bool:
+    """Whether the janitor must hold it: something is owed to the account, or to those who are in.
+
+    A closing is in doubt once its host seems to be dead.
+    """
+    nobody_is_in = not ledger.owners and not ledger.is_settled
+    in_doubt = ledger.may_shut_out and any(now - at >= DOUBTFUL_AFTER for at in ledger.closings)
+    return nobody_is_in or in_doubt or bool(abandoned(ledger, dead, now))
 
 
 def without_forgotten(ledger: Ledger, now: datetime) -> Ledger:
@@ -153,15 +168,18 @@ def without_forgotten(ledger: Ledger, now: datetime) -> Ledger:
             return now - each.failed_at < ARM_LATE_FOR
         return bool(ledger.owners) or now - max(each.at, left_at) < LATE_FOR
 
-    return replace(ledger, openings=tuple(filter(may_come, ledger.openings)), closings=closings)
+    openings = tuple(filter(may_come, ledger.openings))
+    return replace(ledger, openings=openings, found=ledger.found if openings else None, closings=closings)
 
 
 def leave(ledger: Ledger, run_ids: AbstractSet[str], now: datetime) -> Ledger:
-    """Runs are over, and remembered for a while; `before` stays until the account is as it was."""
-    known = tuple(
-        gone for gone in ledger.departed if gone.run_id not in run_ids and now - gone.at < REMEMBERED_FOR
-    )
-    departed = (*known, *(Departed(run_id=run_id, at=now) for run_id in sorted(run_ids)))
+    """Runs are over, and remembered for a while; `before` stays until the account is as it was.
+
+    One that leaves again, since the account could not be restored, left when it did so first.
+    """
+    known = tuple(gone for gone in ledger.departed if now - gone.at < REMEMBERED_FOR)
+    new = run_ids - {gone.run_id for gone in known}
+    departed = (*known, *(Departed(run_id=run_id, at=now) for run_id in sorted(new)))
     return replace(ledger, owners=_others(ledger, run_ids), departed=departed[-MAX_REMEMBERED:])
 
 

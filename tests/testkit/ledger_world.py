@@ -11,7 +11,7 @@ from testkit.builders import ACCOUNT, CLUSTER, DATABASE, SUBSCRIPTION, claim
 from testkit.memory_ports import MemoryClaims, Stage
 
 from activities.storage import close_access, open_access, settle_account
-from shared.domain.leases import LATE_FOR, AccountLedger, Ledger, NetworkState, Owner
+from shared.domain.leases import LATE_FOR, AccountLedger, Ledger, NetworkState, Owner, is_to_settle
 from shared.domain.model import AccessTerms, Account
 from shared.domain.refusals import Reason, Refusal
 from shared.domain.runs import AccountQuery, Holdings, OpeningOrder
@@ -58,6 +58,9 @@ class Page:
     def write(self, ledger: Ledger) -> None:
         if self.lease != self.world.leases:
             raise PassingError("the lease was lost")
+        self.world.writes_left -= 1
+        if self.world.writes_left == -1:
+            raise PassingError("ServerBusy")
         self.world.write(ledger)
 
 
@@ -75,7 +78,12 @@ class World:
     meanwhile: Callable[[], object] | None = None  # what others do once the lease is lost, before ARM acts
     thawed: Exception | None = None  # what becomes of one that was frozen, once ARM has acted
     leases: int = 0  # how many were taken; the last one counts
-    is_gone: bool = False
+    depth: int = 0  # how many are held, those that were lost included
+    frozen: bool = False  # then whoever holds one is about to lose it
+    writes_left: int = NEVER  # until one is not answered, though the lease is there
+    opens: bool = True  # False: in mode none
+    unreadable: Reason | None = None
+    lost: tuple[str, ...] = ()  # what ARM does not take back
     hidden: Refusal | None = None  # why the account cannot be found by its name, though it is there
 
     def find(self, query: AccountQuery) -> Account | Refusal:
@@ -84,21 +92,19 @@ class World:
 
     def network(self, account: Account) -> NetworkState:
         del account
-        if self.is_gone:
-            raise FinalError(
-                Refusal(reason=Reason.ACCOUNT_NOT_FOUND, message="it is no more", remedy="name another")
-            )
+        if self.unreadable is not None:
+            raise FinalError(Refusal(reason=self.unreadable, message="it cannot be read", remedy=""))
         return self.network_state
 
     def must_open(self, found: NetworkState) -> bool:
-        return found != OPENED
+        return self.opens and found != OPENED
 
     def open(self, account: Account, found: NetworkState) -> Refusal | None:
         del account
         if not self.must_open(found):
             return None
         self.effect()
-        assert self.ledger.before == FOUND, "opened before it was written down"
+        assert self.ledger.before is not None, "opened before it was written down"
         self._freeze()
         self.network_state = OPENED
         self._thaw()
@@ -111,7 +117,10 @@ class World:
         self._freeze()
         self.network_state = before
         self._thaw()
-        return ()
+        return self.lost
+
+    def account(self, name: str) -> Account | None:
+        return replace(ACCOUNT, name=name)
 
     def all(self) -> tuple[AccountLedger, ...]:
         return (AccountLedger(account=ACCOUNT, ledger=self.ledger),)
@@ -120,8 +129,14 @@ class World:
     def held(self, account: Account) -> Iterator["Page"]:
         """One writer at a time; the lease of one that is dead or frozen runs out."""
         del account
+        if self.depth and not self.frozen:
+            raise PassingError("another writer holds it")
         self.leases += 1
-        yield Page(self, self.leases)
+        self.depth += 1
+        try:
+            yield Page(self, self.leases)
+        finally:
+            self.depth -= 1
 
     def clock(self) -> datetime:
         return self.now
@@ -133,7 +148,9 @@ class World:
     def _freeze(self) -> None:
         happens, self.meanwhile = self.meanwhile, None
         if happens is not None:
+            self.frozen = True
             happens()
+            self.frozen = False
 
     def _thaw(self) -> None:
         fails, self.thawed = self.thawed, None
@@ -167,7 +184,8 @@ class World:
         self.effects_left = crash_after
         with suppress(CrashError):
             owners = frozenset(owner for owner in self.ledger.owners if owner.run_id in dead)
-            settle_account(ACCOUNT, owners, accounts=self, ledgers=self, clock=self.clock)
+            if is_to_settle(self.ledger, owners, self.now):
+                settle_account(ACCOUNT, owners, accounts=self, ledgers=self, clock=self.clock)
         self.effects_left = NEVER
         self.left |= {gone.run_id for gone in self.ledger.departed}
 
@@ -185,4 +203,5 @@ class World:
         assert self.network_state == FOUND
         self.now += LATE_FOR
         self.sweep(frozenset())
-        assert (self.network_state, replace(self.ledger, departed=())) == (FOUND, Ledger())
+        left = replace(self.ledger, departed=(), closings=())  # which harm nobody, and go with the next run
+        assert (self.network_state, left) == (FOUND, Ledger())

@@ -128,6 +128,9 @@ class MemoryLedgers:
         with self._lock:
             yield MemoryPage(self._pages, account.name)
 
+    def account(self, name: str) -> Account | None:
+        return next((book.account for book in self.all() if book.account.name == name), None)
+
     def all(self) -> tuple[AccountLedger, ...]:
         return tuple(AccountLedger(account=account(name), ledger=page) for name, page in self._pages.items())
 

@@ -70,6 +70,9 @@ class Books:
         finally:
             self._held.discard(account.name)
 
+    def account(self, name: str) -> Account | None:
+        return replace(a.ACCOUNT, name=name) if name in self.pages else None
+
     def all(self) -> tuple[AccountLedger, ...]:
         return tuple(
             AccountLedger(account=replace(a.ACCOUNT, name=name), ledger=page)

@@ -101,6 +101,18 @@ def test_a_window_is_opened_once_and_restored_exactly(
     assert changes(azure) == already + 2
 
 
+def test_a_change_that_arm_may_still_act_on_is_tried_once_and_told(
+    azure: LaptopAzure, accounts: AzureStorageAccounts, account: Account
+) -> None:
+    before = accounts.network(account)
+    already = changes(azure)
+    azure.fault(area="arm", kind="status", status=504, method="PATCH", count=1)
+
+    with pytest.raises(PassingError, match="504"):
+        accounts.open(account, before)
+    assert changes(azure) == already + 1
+
+
 def test_an_account_older_than_the_switch_is_not_given_one(
     clients: AzureClients, accounts: AzureStorageAccounts
 ) -> None:

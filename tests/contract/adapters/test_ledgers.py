@@ -9,6 +9,7 @@ from testkit.azure import LaptopAzure
 
 from shared.adapters.documents import Documents
 from shared.adapters.ledger import BlobLedgers
+from shared.adapters.small_blobs import MAX_BYTES
 from shared.domain.leases import AccountLedger, Ledger, NetworkState, Opening, Owner
 from shared.domain.model import Account
 from shared.ports import PassingError
@@ -25,7 +26,9 @@ FOUND = NetworkState(
 LEDGER = Ledger(
     owners=(Owner(run_id="run-1", since=SINCE),),
     before=FOUND,
-    openings=(Opening(run_id="run-1", found=FOUND, at=SINCE),),
+    openings=(Opening(at=SINCE), Opening(at=SINCE, failed_at=SINCE)),
+    found=FOUND,
+    closings=(SINCE,),
 )
 AT_ONCE = timedelta(seconds=0)
 
@@ -132,3 +135,23 @@ def test_a_corrupt_ledger_is_set_aside_and_begun_anew(
         assert page.read() == LEDGER
     aside = [name for name in writer.list_blob_names() if name.startswith("corrupt/ledgers/a.json.")]
     assert [writer.download_blob(name).readall() for name in aside] == [text]
+
+
+def test_a_ledger_that_is_too_large_keeps_no_other_account_open(
+    documents: Documents, writer: ContainerClient
+) -> None:
+    ledgers = BlobLedgers(documents)
+    with ledgers.held(ACCOUNT) as page:
+        page.write(LEDGER)
+    writer.upload_blob("ledgers/another.json", b" " * (MAX_BYTES + 1))
+
+    assert [book.account for book in ledgers.all()] == [ACCOUNT]
+
+
+def test_an_account_is_known_by_its_ledger_alone(documents: Documents) -> None:
+    ledgers = BlobLedgers(documents)
+    assert ledgers.account(ACCOUNT.name) is None
+    with ledgers.held(ACCOUNT):
+        pass
+
+    assert ledgers.account(ACCOUNT.name) == ACCOUNT

@@ -1,6 +1,7 @@
 """Opening and closing an account, where runs share it, hosts freeze or die, and operators lend a hand."""
 
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -9,7 +10,7 @@ from testkit.ledger_world import FOUND, NOON, OPENED, CrashError, World, holding
 
 from activities.storage import close_access
 from shared.domain.claims import Holder
-from shared.domain.leases import ARM_LATE_FOR, LATE_FOR, Ledger, NetworkState, join
+from shared.domain.leases import ARM_LATE_FOR, LATE_FOR, Ledger, NetworkState, is_overdue, join
 from shared.domain.refusals import Reason, Refusal
 from shared.domain.runs import AccountQuery
 from shared.ports import FinalError, PassingError
@@ -159,12 +160,143 @@ def test_an_opening_of_an_account_that_is_no_more_is_forgotten() -> None:
     world.perform("close", "run1")
     assert world.ledger.openings
 
-    world.is_gone = True
-    with pytest.raises(FinalError, match="no more"):
-        world.sweep(frozenset())
+    world.unreadable = Reason.ACCOUNT_NOT_FOUND
+    world.sweep(frozenset())
+    assert world.ledger.openings
     world.now += LATE_FOR
     world.sweep(frozenset())
     assert world.ledger.is_settled
+
+
+def late_opening() -> World:
+    """One whose host is dead, for a run that is over."""
+    world = World()
+
+    def its_end() -> None:
+        world.perform("close", "run1")
+        world.thawed = CrashError()
+
+    world.meanwhile = its_end
+    world.perform("open", "run1")
+    assert (world.network_state, world.ledger.owners) == (OPENED, ())
+    return world
+
+
+def test_an_opening_of_an_account_that_may_not_be_read_is_not_forgotten() -> None:
+    world = late_opening()
+
+    world.unreadable = Reason.ACCOUNT_FORBIDDEN
+    world.now += LATE_FOR
+    with pytest.raises(FinalError):
+        world.sweep(frozenset())
+    world.unreadable = None
+    world.check_settled()
+
+
+def test_an_opening_is_forgotten_in_a_mode_that_opens_nothing() -> None:
+    world = late_opening()
+    world.opens = False  # since the app was started again
+
+    world.sweep(frozenset())
+    assert world.network_state == FOUND
+    world.now += LATE_FOR
+    world.sweep(frozenset())
+    world.network_state = OPENED  # by hand: the nodes are to be admitted so
+    world.sweep(frozenset())
+
+    assert (world.network_state, world.ledger.is_settled) == (OPENED, True)
+
+
+def test_what_an_operator_changed_between_two_openings_is_what_is_restored() -> None:
+    world = World(thawed=PassingError("no answer"))
+    with suppress(PassingError):
+        world.perform("open", "run1")
+    world.perform("close", "run1")
+    corrected = replace(FOUND, rules='{"ipRules":[]}')
+    world.network_state = corrected
+    world.thawed = PassingError("no answer")
+    with suppress(PassingError):
+        world.perform("open", "run2")
+    world.perform("close", "run2")
+
+    world.network_state = OPENED  # ARM acts late
+    world.sweep(frozenset())
+
+    assert world.network_state == corrected
+
+
+def test_a_failed_try_that_was_overtaken_is_waited_for_as_long_as_arm_may_take() -> None:
+    world = World()
+
+    def its_end() -> None:
+        world.perform("close", "run1")
+        world.thawed = PassingError("no answer")
+
+    world.meanwhile = its_end
+    with pytest.raises(PassingError):
+        world.perform("open", "run1")
+    world.sweep(frozenset())
+    world.now += ARM_LATE_FOR
+    world.sweep(frozenset())
+
+    assert (world.network_state, world.ledger.is_settled) == (FOUND, True)
+
+
+def test_an_opening_that_could_not_be_told_is_written_down_once_the_ledger_is_free() -> None:
+    world = World(writes_left=1)
+    with pytest.raises(PassingError, match="others were at the ledger"):
+        world.perform("open", "run1")
+
+    assert len(world.ledger.openings) == 1
+    world.perform("open", "run1")
+    world.perform("close", "run1")
+    world.check_settled()
+
+
+def test_runs_that_fail_to_open_side_by_side_leave_a_small_ledger() -> None:
+    world = World()
+    for _ in range(10):
+        world.now += ARM_LATE_FOR
+        for run in ("run1", "run2"):
+            world.thawed = PassingError("no answer")
+            with suppress(PassingError):
+                world.perform("open", run)
+            world.network_state = FOUND
+    assert len(world.ledger.openings) <= 4
+
+
+def test_a_run_that_cannot_be_closed_for_now_left_when_it_tried_first() -> None:
+    world = World()
+    world.perform("open", "run1")
+    for _ in range(8):
+        world.thawed = PassingError("SubnetsNotProvisioned")
+        with suppress(PassingError):
+            world.perform("close", "run1")
+        world.now += timedelta(seconds=30)
+
+    assert is_overdue(world.ledger, world.now)
+
+
+def test_a_closing_that_failed_and_was_overtaken_is_tried_again() -> None:
+    world = World()
+    world.perform("open", "run1")
+
+    def another() -> None:
+        world.perform("open", "run2")
+        world.thawed = PassingError("no answer")
+
+    world.meanwhile = another
+    with pytest.raises(PassingError):
+        world.perform("close", "run1")
+    assert world.network_state == OPENED  # for the other
+
+
+def test_what_a_closing_lost_is_told_though_it_was_overtaken() -> None:
+    world = World(lost=("/subnets/gone",))
+    world.perform("open", "run1")
+    world.meanwhile = lambda: world.perform("open", "run2")
+
+    assert world.perform("close", "run1") == ("/subnets/gone",)
 
 
 def test_who_joins_what_was_opened_late_closes_it() -> None:
@@ -258,6 +390,7 @@ def test_a_run_that_a_dead_closer_shut_out_is_let_in_by_the_janitor(found: Netwo
     world.perform("close", "run1")
     assert (world.network_state, [owner.run_id for owner in world.ledger.owners]) == (FOUND, ["run2"])
 
+    world.now += timedelta(minutes=1)
     world.sweep(frozenset())
     assert world.network_state == OPENED
     world.perform("close", "run2")
