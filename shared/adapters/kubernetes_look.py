@@ -83,7 +83,7 @@ class KubernetesLook:
         return _Scene(
             order=order,
             memory=memory,
-            look=Look(run_id=order.run_id, now=order.now, unready=silent),
+            look=Look(run_id=order.run_id, now=order.now, unready=silent, made=looking.made_in(table)),
             daemonsets={looking.name_of(found): found for found in daemonsets},
             pods=pods,
             nodes=nodes,

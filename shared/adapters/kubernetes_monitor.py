@@ -95,6 +95,7 @@ def _sighting(answers: Mapping[str, object], faults: tuple[str, ...]) -> Sightin
         daemon_sets=listed("daemon sets"),
         pods=listed("pods"),
         nodes=looking.nodes_in(cast("Json", answers.get("nodes", {}))),
+        made=looking.made_in(cast("Json", answers.get("nodes", {}))),
         jobs=listed("jobs"),
         namespaces=listed("namespaces"),
         refusals=listed("events"),

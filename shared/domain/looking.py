@@ -67,6 +67,13 @@ def run_of(item: Json) -> str:
     return str(mapping(mapping(item, "metadata"), "annotations").get(naming.RUN_ANNOTATION) or "")
 
 
+def made_in(table: Json) -> dict[str, datetime]:
+    """When each node of a printed table came to be: a node that is replaced comes back under its name."""
+    rows = (mapping(mapping(row, "object"), "metadata") for row in objects(table, "rows"))
+    made = {text(row, "name"): moment(text(row, "creationTimestamp")) for row in rows}
+    return {name: when for name, when in made.items() if when is not None}
+
+
 def nodes_in(table: Json) -> dict[str, bool]:
     """Every node of a printed table, and whether it is Ready: a thousandth of the nodes themselves."""
     columns = [column.get("name") for column in objects(table, "columnDefinitions")]

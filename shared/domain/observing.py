@@ -25,6 +25,7 @@ _IMAGE_REASONS = {
 _CONFIG_REASONS = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 _NEVER_PASSING = {"ErrImageNeverPull", "InvalidImageName"}
 _CRASHES_TOLERATED = 3  # Kubernetes restarts with growing pauses: the fourth crash is a habit
+_CLOCKS_DIFFER = timedelta(minutes=2)  # a node's and the API server's, at most
 _GRACE = timedelta(seconds=60)  # a controller that can create a pod creates one within seconds
 _REFUSALS = ("forbidden", "denied the request")  # the API server's own word, and a webhook's
 # What withholds a pod without being a policy: it may pass, and has a cure of its own.
@@ -65,6 +66,7 @@ class Look:
     now: datetime
     unready: Mapping[str, datetime] = field(default_factory=dict)  # nodes that do not answer, and since when
     volume_faults: Mapping[str, str] = field(default_factory=dict)  # pod uid: why its volumes do not mount
+    made: Mapping[str, datetime] = field(default_factory=dict)  # nodes, and when they came to be
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,9 +110,18 @@ def read_pod(pod: Json, look: Look, live: AgentReport | None = None) -> NodeStat
         return replace(state, running=False)  # a pod of an earlier run, about to be replaced
     if text(metadata, "deletionTimestamp"):
         return _with_cause(replace(state, report=None, running=False), {"metadata": metadata}, look)
+    if _is_older_than_its_node(state.node, init, look):
+        return replace(state, report=None, running=False)  # its disk may be another: the kubelet looks again
     if _is_ready(status) and report is not None and report.phase == "ready" and report.error is None:
         return replace(state, standing=NodeStanding.READY)
     return _with_cause(state, pod, look)
+
+
+def _is_older_than_its_node(node: str, init: Json, look: Look) -> bool:
+    """Whether what the pod tells was written before its node was made, under a name that came back."""
+    ended, made = mapping(mapping(init, "state"), "terminated"), look.made.get(node)
+    finished = moment(text(ended, "finishedAt"))
+    return made is not None and finished is not None and finished < made - _CLOCKS_DIFFER
 
 
 def missing_pods(count: int, since: datetime, look: Look, told: str = "") -> tuple[NodeState, ...]:

@@ -5,7 +5,7 @@ DaemonSet's present run. What could not be read is said, so that unreachable nev
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -43,6 +43,7 @@ class Sighting:
     daemon_sets: tuple[Json, ...]
     pods: tuple[Json, ...]
     nodes: Mapping[str, bool]  # whether each is Ready; empty where that was not read
+    made: Mapping[str, datetime] = field(default_factory=dict)  # when each came to be
     jobs: tuple[Json, ...]
     namespaces: tuple[Json, ...]
     refusals: tuple[Json, ...] = ()  # the controllers' FailedCreate events
@@ -238,7 +239,7 @@ def _is_released(daemon_set: Json) -> bool:
 def _states(daemon_set: Json, sight: Sighting, now: datetime) -> tuple[NodeState, ...]:
     # Since when a node has been silent is not known here: it is not ready, and nobody's verdict yet.
     silent = {name: now for name, ready in sight.nodes.items() if not ready}
-    look = Look(run_id=looking.run_of(daemon_set), now=now, unready=silent)
+    look = Look(run_id=looking.run_of(daemon_set), now=now, unready=silent, made=sight.made)
     states = tuple(read_pod(pod, look) for pod in looking.pods_of(daemon_set, sight.pods, sight.nodes))
     # Nor since when a pod has been missing: one is when a node joins, and all are while a run replaces them.
     told = looking.failed_creation(daemon_set, sight.refusals, now - _REFUSED_LATELY)

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from testkit.fate import ACCOUNT
+from testkit.fate import OPENING_AND_CLOSING
 from testkit.stack import DATABASE, LARGE_DATABASE, LaptopStack, causes
 
 from local.wiring import APP_SUBNET, CLUSTER, RESOURCE_GROUP, SUBSCRIPTION
@@ -34,11 +34,6 @@ RULED = {
         "resourceAccessRules": [{"tenantId": TENANT, "resourceId": FACTORY}],
     },
 }
-OPENING_AND_CLOSING = [f"PATCH {ACCOUNT}"] * 2
-
-
-def patches(stack: LaptopStack, since: int) -> list[str]:
-    return [write for write in stack.fate.arm_writes()[since:] if write.startswith("PATCH")]
 
 
 def test_the_first_run_in_opens_the_account_and_the_last_one_out_closes_it(stack: LaptopStack) -> None:
@@ -53,7 +48,7 @@ def test_the_first_run_in_opens_the_account_and_the_last_one_out_closes_it(stack
     assert (between["public_access"], between["default_action"]) == ("Enabled", "Allow")
     assert ended["output"]["status"] == "cancelled"
     assert stack.network() == before
-    assert patches(stack, writes) == OPENING_AND_CLOSING
+    assert stack.fate.network_changes(writes) == OPENING_AND_CLOSING
 
 
 def test_rules_found_before_are_restored_in_their_order(stack: LaptopStack) -> None:
@@ -63,7 +58,7 @@ def test_rules_found_before_are_restored_in_their_order(stack: LaptopStack) -> N
 
         assert output["status"] == "succeeded"
         assert stack.network() == before
-        assert patches(stack, writes) == OPENING_AND_CLOSING
+        assert stack.fate.network_changes(writes) == OPENING_AND_CLOSING
 
 
 def test_a_rule_for_the_nodes_subnet_is_added_and_taken_away_again(stack: LaptopStack) -> None:
@@ -77,7 +72,7 @@ def test_a_rule_for_the_nodes_subnet_is_added_and_taken_away_again(stack: Laptop
         assert output["status"] == "succeeded"
         assert during == {**before, "subnet_ids": [OTHER_SUBNET, APP_SUBNET, NODE_SUBNET]}
         assert stack.network() == before
-        assert patches(stack, writes) == OPENING_AND_CLOSING
+        assert stack.fate.network_changes(writes) == OPENING_AND_CLOSING
 
 
 def test_nodes_of_another_subnet_say_which_one_is_admitted(stack: LaptopStack) -> None:

@@ -5,10 +5,12 @@ import signal
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from testkit.fate import OPENING_AND_CLOSING
 from testkit.stack import DATABASE, LARGE_DATABASE, LaptopStack
 from testkit.waiting import wait_until
 
 from local import evidence, processes, wiring
+from shared.domain import naming
 
 pytestmark = pytest.mark.stack
 
@@ -74,6 +76,7 @@ def test_fifty_starts_at_once_are_one_run(stack: LaptopStack) -> None:
         )
         return status, answer.get("instance_id", str(answer))
 
+    before, writes = stack.network(), len(stack.fate.arm_writes())
     with ThreadPoolExecutor(50) as pool:
         answers = set(pool.map(start, range(50)))
 
@@ -81,6 +84,8 @@ def test_fifty_starts_at_once_are_one_run(stack: LaptopStack) -> None:
     status, run_id = answers.pop()
     assert status == 202
     assert stack.finish(run_id)["output"]["status"] == "succeeded"
+    assert stack.fate.network_changes(writes) == OPENING_AND_CLOSING
+    assert stack.network() == before
 
 
 def test_a_repeated_request_is_the_same_run(stack: LaptopStack) -> None:
@@ -169,11 +174,18 @@ def test_a_host_that_dies_at_one_activity_after_another_ends_the_run_well(stack:
 
 
 def test_nothing_secret_is_written_anywhere(stack: LaptopStack) -> None:
-    stack.warm(DATABASE)
+    marked = "marked-by-this-test"
+    body = stack.body(DATABASE, terminal_vm_password=marked, token=marked, extra={"sas": marked})
+    status, answer = stack.ask("POST", "warmup/start", body, Authorization=f"Bearer {marked}")
+    assert (status, marked in str(answer)) == (401, False)
+    status, answer = stack.ask("POST", "warmup/start", body, Cookie=f"session={marked}")
+    assert status == 202, answer
+    assert stack.finish(answer["instance_id"])["output"]["status"] == "succeeded"
     written = stack.everything_written()
 
-    assert wiring.DATA_ACCOUNT in written  # what was read is the real thing
-    for secret in stack.secrets():
+    for real in (wiring.DATA_ACCOUNT, '"departed"', naming.RUN_ANNOTATION):
+        assert real in written  # what was read is the real thing
+    for secret in (*stack.secrets(), marked):
         assert secret not in written
     assert "eyJ" not in written  # how every JWT begins
     assert "sig=" not in written

@@ -26,6 +26,7 @@ _TIMEOUT_SECONDS = 30.0
 _GROUP = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{RESOURCE_GROUP}"
 CLUSTERS = f"{_GROUP}/providers/Microsoft.ContainerService/managedClusters"
 ACCOUNT = f"{_GROUP}/providers/Microsoft.Storage/storageAccounts/{DATA_ACCOUNT}"
+OPENING_AND_CLOSING = [f"PATCH {ACCOUNT}"] * 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,9 +90,18 @@ class Fate:
             if each["area"] == "arm" and each["method"] in ("PUT", "PATCH", "DELETE")
         ]
 
+    def network_changes(self, since: int) -> list[str]:
+        """Those of its writes since then that open accounts, or close them."""
+        return [write for write in self.arm_writes()[since:] if write.startswith("PATCH")]
+
     def pods(self) -> list[dict[str, Any]]:
         """Every pod there is."""
         return list(self.kubernetes("GET", "/api/v1/namespaces/default/pods")["items"])
+
+    def written_objects(self) -> list[dict[str, Any]]:
+        """What the app writes into Kubernetes; pods are made of it by the cluster."""
+        kinds = ("apis/apps/v1/namespaces/default/daemonsets", "api/v1/namespaces/default/configmaps")
+        return [each for kind in kinds for each in self.kubernetes("GET", f"/{kind}")["items"]]
 
     @contextmanager
     def namespace_labelled(self, key: str, value: str) -> Iterator[None]:

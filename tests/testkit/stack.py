@@ -14,6 +14,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from azure.storage.blob import BlobServiceClient
 from testkit.fate import Fate
 from testkit.waiting import POLL_SECONDS, RUN_SECONDS, wait_until
 
@@ -176,10 +177,19 @@ class LaptopStack:
         return (*keys, header, token[1])
 
     def everything_written(self) -> str:
-        """The whole task hub and every log, as text."""
+        """Task hub, logs, the app's documents and what it wrote into Kubernetes, as text."""
         hub = self.places.root.glob(f"{self.places.host_state.name}*")
-        written = [*hub, *stack.log_files(self.places)]
-        return "\n".join(file.read_text(errors="replace") for file in written)
+        files = [*hub, *stack.log_files(self.places)]
+        written = [file.read_text(errors="replace") for file in files]
+        return "\n".join([*written, *self._documents(), *map(json.dumps, self.fate.written_objects())])
+
+    def _documents(self) -> list[str]:
+        plan, account = self.up.wiring.azurite, wiring.STATE_ACCOUNT
+        key, trusted = azurite.account_keys(plan)[account], str(self.places.tls / "ca.pem")
+        url = f"{plan.endpoint}/{account}"
+        with BlobServiceClient(url, credential=key, connection_verify=trusted) as service:
+            container = service.get_container_client("warmup-state")
+            return [container.download_blob(name).readall().decode() for name in container.list_blob_names()]
 
 
 def causes(status: dict[str, Any]) -> dict[str, dict[str, Any]]:

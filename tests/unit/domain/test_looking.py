@@ -128,6 +128,13 @@ def test_of_several_failed_creations_the_newest_is_told() -> None:
     assert looking.failed_creation(DAEMONSET, events, NOON) == f"said at {at[1]}"
 
 
+def test_the_rows_of_a_table_tell_when_their_nodes_were_made() -> None:
+    made = {"metadata": {"name": "n", "creationTimestamp": NOON.isoformat()}}
+    rows = [{"cells": [], "object": made}, {"cells": []}, {"object": {"metadata": {"name": "m"}}}]
+
+    assert looking.made_in({"rows": rows}) == {"n": NOON}
+
+
 def test_what_happens_in_the_second_in_which_all_began_is_told() -> None:
     began = NOON + timedelta(seconds=0.7)
 

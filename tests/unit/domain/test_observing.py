@@ -3,7 +3,7 @@
 import json
 from copy import deepcopy
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -407,6 +407,23 @@ def test_a_moment_without_a_zone_breaks_nothing(moment: str) -> None:
     odd["metadata"]["creationTimestamp"] = moment
 
     assert kind_of(read_pod(odd, LOOK)) is Kind.IMAGE_PULL
+
+
+@pytest.mark.parametrize(
+    ("made", "standing"),
+    [
+        (NOON - OLD, NodeStanding.READY),
+        (NOON + timedelta(minutes=1), NodeStanding.READY),  # two clocks
+        (NOON + timedelta(minutes=3), NodeStanding.ACTIVE),
+    ],
+)
+def test_a_node_that_came_back_under_its_name_is_not_warm_by_what_the_one_before_said(
+    made: datetime, standing: NodeStanding
+) -> None:
+    seen = read_pod(warm(), replace(LOOK, made={"node0": made}))
+
+    assert seen.standing is standing
+    assert (seen.report is None) == (standing is NodeStanding.ACTIVE)
 
 
 REFUSED = "failed to authorize: unexpected status from GET request: 401 Unauthorized"
