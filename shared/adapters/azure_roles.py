@@ -80,7 +80,11 @@ class AzureRoles:
 
     def grant(self, query: RoleQuery) -> tuple[RoleGrant, ...]:
         """Grant each in turn; a registry whose group nobody named is left to its owner."""
-        return tuple(self._granted(wish) for wish in self._wishes(query))
+        grants = tuple(self._granted(wish) for wish in self._wishes(query))
+        registry = query.registry
+        if registry is None or registry.resource_group is not None:
+            return grants
+        return (*grants, RoleGrant(role=_ACR_PULL.name, scope=registry.name, outcome="left_to_owner"))
 
     def _wishes(self, query: RoleQuery) -> list[_Wish]:
         container = f"{query.account.resource_id}/blobServices/default/containers/{self._container}"

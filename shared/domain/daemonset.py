@@ -19,7 +19,7 @@ Object = dict[str, object]
 MOUNT = "/opt/warmup"
 WORKSPACE = "/workspace"
 BLAST_DIRECTORY = f"{WORKSPACE}/blast"  # ElasticBLAST mounts exactly this
-# The agent gives up before the run does, so that it can say why; of a short run it has most, too.
+# The agent gives up before the run's latest deadline, to say why; of a short run it has most, too.
 _AGENT_MARGIN, _MOST_OF_A_SHORT_RUN = timedelta(minutes=2), 0.8
 _GRACE_SECONDS = 10  # the agent flushes its state within two
 _LARGE_POOL = 12  # nodes beyond which a start is spread: one account feeds about that many at full speed

@@ -212,9 +212,9 @@ class Missing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoleGrant:
-    """What came of one role: granted, there already, or refused with the command that grants it."""
+    """What came of one role: granted, there already, refused with its remedy, or left to somebody else."""
 
     role: str
     scope: str
-    outcome: str  # granted | present | refused
+    outcome: str  # granted | present | refused | left_to_owner
     remedy: str = ""

@@ -114,7 +114,9 @@ def _fits(status: Mapping[str, object]) -> bool:
 def _steps(run: Run) -> dict[str, Json]:
     steps = run.journal.shown()
     if run.grants or run.watching:
-        steps[Step.ROLES.value]["roles_assigned"] = [grant.role for grant in run.grants if not grant.remedy]
+        roles = steps[Step.ROLES.value]
+        roles["roles_assigned"] = [each.role for each in run.grants if each.outcome in ("granted", "present")]
+        roles["results"] = [{"role": each.role, "outcome": each.outcome} for each in run.grants]
     remedies = [grant.remedy for grant in run.grants if grant.remedy]
     if remedies:
         steps[Step.ROLES.value]["remedies"] = remedies

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from testkit import builders as a
-from testkit.telling import Clock, Story, tell
+from testkit.telling import ACTIVITY, Clock, Story, tell
 from testkit.world_answers import CLOSED, REFUSAL, answers, in_turn
 
 from shared.domain.claims import cancelled
@@ -41,6 +41,14 @@ def test_an_opened_account_is_probed_until_it_answers() -> None:
 
     assert told.output["status"] == "succeeded"
     assert told.called.count("probe_access") == 3
+
+
+def test_an_account_that_stays_shut_is_probed_for_two_minutes() -> None:
+    told = tell(a.run(), answers(probe_access=Probe(outcome="blocked", message="403")))
+
+    each = ACTIVITY + timedelta(seconds=5)
+    assert told.output["status"] == "failed"
+    assert 120 - 2 * each.total_seconds() <= told.called.count("probe_access") * each.total_seconds() <= 130
 
 
 def test_a_cancel_while_the_account_is_probed_ends_the_run_as_cancelled() -> None:

@@ -1,8 +1,15 @@
 """The verbs of a story, where they turn what an engine says into words."""
 
-import pytest
+from typing import cast
 
-from orchestrators.steps import _cause_of
+import azure.durable_functions as df
+import pytest
+from testkit import builders as a
+from testkit.telling import NOON, Context
+
+from orchestrators.steps import Steps, _cause_of
+from shared.domain.phases import Step
+from shared.wire import encode
 
 DOTNET = ' \n {"ClassName":"System.Exception","StackTrace":"at Microsoft.Azure"}'
 
@@ -28,3 +35,15 @@ def test_a_failure_is_told_by_its_own_sentence_alone(raised: str, told: str) -> 
 @pytest.mark.parametrize("text", ["the host went away", "Function 'x' timed out"])
 def test_a_failure_of_another_form_is_told_as_it_is(text: str) -> None:
     assert _cause_of(Exception(text)) == text
+
+
+def test_a_status_that_says_nothing_new_is_not_written_again() -> None:
+    context = Context(encode(a.run()), NOON, "run1", every_try=False)
+    steps = Steps(cast("df.DurableOrchestrationContext", context))
+    steps.show()
+    steps.show()
+    assert len(context.statuses) == 1
+
+    steps.begin(Step.ENABLING_STORAGE)
+    steps.show()
+    assert len(context.statuses) == 2

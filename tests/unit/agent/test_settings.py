@@ -15,6 +15,7 @@ def test_the_least_environment_suffices() -> None:
 
     assert (settings.mode, settings.engine, settings.ceiling_bytes_per_second) == ("warm", "ranged", None)
     assert str(settings.directory) == "/workspace/blast"
+    assert settings.role_patience_seconds == 600  # as long as a new role may take to act
 
 
 def test_a_ceiling_is_in_megabytes() -> None:

@@ -110,7 +110,18 @@ def test_a_role_that_was_refused_is_shown_with_its_remedy_and_not_as_assigned() 
     status: Any = custom_status(watched(a.seen(), (denied,)))
 
     assert status["steps"]["roles"]["roles_assigned"] == []
+    assert status["steps"]["roles"]["results"] == [{"role": "AcrPull", "outcome": "refused"}]
     assert status["steps"]["roles"]["remedies"] == ["az role assignment create …"]
+
+
+def test_a_role_that_is_left_to_somebody_else_is_told_and_not_as_assigned() -> None:
+    left = RoleGrant(role="AcrPull", scope="acr", outcome="left_to_owner")
+
+    status: Any = custom_status(watched(a.seen(), (left,)))
+
+    assert status["steps"]["roles"]["roles_assigned"] == []
+    assert status["steps"]["roles"]["results"] == [{"role": "AcrPull", "outcome": "left_to_owner"}]
+    assert "remedies" not in status["steps"]["roles"]
 
 
 def crowd(count: int, text: str) -> list[NodeState]:
