@@ -38,6 +38,18 @@ def test_a_role_that_the_app_may_not_grant_is_shown_at_once_with_the_command_tha
     assert ended["output"]["status"] == "cancelled"
 
 
+def test_a_token_that_the_account_does_not_take_is_named(stack: LaptopStack) -> None:
+    stack.empty_nodes()
+    refusal = {"kind": "status", "status": 401, "code": "InvalidAuthenticationInfo"}
+    with blob_fault(stack, method="HEAD", path=f"{DATABASE}/", **refusal):
+        output = stack.warm(DATABASE)["output"]
+
+    (cause,) = output["causes"]
+    assert (cause["kind"], cause["count"]) == ("access_denied", 3)
+    assert "401" in cause["message"]
+    assert output["status"] == "failed"
+
+
 def all_wait_for_access(status: dict[str, Any]) -> bool:
     """Whether every node says that it waits for a role."""
     nodes = (status["custom_status"] or {}).get("nodes", [])
