@@ -38,7 +38,7 @@ class _Detail:
 
 # From all there is to the bare counts and the first cause; the first that fits is shown.
 _DETAILS = (
-    _Detail(log_lines=20, logs=6, nodes=12, databases=16, causes=6, words=300),
+    _Detail(log_lines=20, logs=7, nodes=12, databases=16, causes=6, words=300),
     _Detail(log_lines=8, logs=4, nodes=8, databases=16, causes=6, words=300),
     _Detail(log_lines=3, logs=2, nodes=4, databases=8, causes=6, words=200),
     _Detail(log_lines=1, logs=1, nodes=0, databases=4, causes=3, words=200),

@@ -12,6 +12,7 @@ from testkit import builders as a
 from shared.domain.causes import Kind
 from shared.domain.judging import Ending, Outcome, failed
 from shared.domain.leases import NetworkState
+from shared.domain.looking import MAX_FAILING_LOGS
 from shared.domain.model import Database, RoleGrant, WarmupPlan
 from shared.domain.observing import NodeState
 from shared.domain.phases import Journal, Step
@@ -173,6 +174,15 @@ def test_with_room_enough_nothing_is_left_out() -> None:
     assert status["logs"] == [{"node": "node0", "state": "failed", "lines": ["one", "two"]}]
     assert [node["node"] for node in status["nodes"]] == ["node0", "node1"]
     assert [database["name"] for database in status["databases"]] == ["core_nt"]
+
+
+def test_a_log_of_each_cause_leaves_room_for_the_node_that_is_at_work() -> None:
+    failing = [NodeLog(node=f"node{n}", state="failed", lines=("killed",)) for n in range(MAX_FAILING_LOGS)]
+    busy = NodeLog(node="node9", state="active", lines=("volume 7 of 12",))
+
+    status: Any = custom_status(watched(replace(a.seen(a.copying("node9")), logs=(*failing, busy))))
+
+    assert status["logs"][-1] == {"node": "node9", "state": "active", "lines": ["volume 7 of 12"]}
 
 
 def test_what_a_new_attempt_says_stands_beside_how_the_last_one_failed() -> None:
