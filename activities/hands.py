@@ -18,7 +18,7 @@ from activities.cluster import (
     stop_verifying,
 )
 from activities.endings import record_ending
-from activities.roles import grant_roles
+from activities.roles import grant_roles, look_for_roles
 from activities.storage import close_access, inspect_access, open_access
 from shared.ports import World
 
@@ -33,6 +33,7 @@ def hands(world: World, clock: Callable[[], datetime]) -> df.Blueprint:
     bind(blueprint, probe_access, catalog=world.catalog, claims=world.claims)
     bind(blueprint, describe_database, catalog=world.catalog)
     bind(blueprint, find_missing, monitor=world.monitor)
+    bind(blueprint, look_for_roles, roles=world.roles)
     bind(blueprint, grant_roles, roles=world.roles)
     bind(
         blueprint,

@@ -190,14 +190,15 @@ class Steps:
 
     def grant_roles(self, plan: WarmupPlan, account: Account) -> Verb[None]:
         """Let the nodes read blobs and images; a role we may not grant is shown with its remedy."""
-        query = RoleQuery(
-            principal_id=plan.kubelet.object_id,
-            account=account,
-            registry=plan.registry,
-            cluster=plan.cluster,
-        )
+        query = _role_query(plan, account)
         grants: tuple[RoleGrant, ...] = yield from self._call("grant_roles", query, tuple[RoleGrant, ...])
         self.run = replace(self.run, grants=grants)
+
+    def look_for_roles(self, plan: WarmupPlan, account: Account) -> Verb[None]:
+        """What would be granted, touching nothing."""
+        query = _role_query(plan, account)
+        seen: tuple[RoleGrant, ...] = yield from self._call("look_for_roles", query, tuple[RoleGrant, ...])
+        self.run = replace(self.run, grants=seen)
 
     def apply(self, plan: WarmupPlan) -> Verb[None]:
         """Put every database onto the nodes, side by side."""
@@ -378,6 +379,12 @@ class Steps:
         except Exception as failure:  # noqa: BLE001 - SDK 1.x raises nothing sharper
             self.left_over += f"{activity} is left to the janitor: {_cause_of(failure)}. "
             return None
+
+
+def _role_query(plan: WarmupPlan, account: Account) -> RoleQuery:
+    return RoleQuery(
+        principal_id=plan.kubelet.object_id, account=account, registry=plan.registry, cluster=plan.cluster
+    )
 
 
 def _cause_of(failure: Exception) -> str:

@@ -56,6 +56,7 @@ def set_out(steps: Steps) -> Verb[None]:
     steps.end(Step.CONFIGURING)
     if steps.request.dry_run:
         missing = yield from steps.find_missing(plan, facts)
+        yield from steps.look_for_roles(plan, access.account)
         steps.keep(plan)
         closed = (access.account.name,) if access.would_open else ()
         steps.finish(Ending(outcome=Outcome.PLANNED, would_open=closed, missing=missing))

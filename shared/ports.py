@@ -98,6 +98,9 @@ class Roles(Protocol):
     def grant(self, query: RoleQuery) -> tuple[RoleGrant, ...]:
         """Grant what the nodes need to read blobs and images; one result for each role."""
 
+    def look_for(self, query: RoleQuery) -> tuple[RoleGrant, ...]:
+        """Which of them are there, and which would be granted; nothing is changed."""
+
 
 class Ledgers(Protocol):
     """Access ledgers: one small document per account, one writer at a time."""

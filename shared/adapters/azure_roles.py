@@ -80,11 +80,13 @@ class AzureRoles:
 
     def grant(self, query: RoleQuery) -> tuple[RoleGrant, ...]:
         """Grant each in turn; a registry whose group nobody named is left to its owner."""
-        grants = tuple(self._granted(wish) for wish in self._wishes(query))
-        registry = query.registry
-        if registry is None or registry.resource_group is not None:
-            return grants
-        return (*grants, RoleGrant(role=_ACR_PULL.name, scope=registry.name, outcome="left_to_owner"))
+        return (*(self._granted(wish) for wish in self._wishes(query)), *_left(query))
+
+    def look_for(self, query: RoleQuery) -> tuple[RoleGrant, ...]:
+        """Read assignments alone; what may not be read is thought to be lacking."""
+        wishes = self._wishes(query)
+        seen = (wish.came_to("present" if self._holds(wish) else "lacking") for wish in wishes)
+        return (*seen, *_left(query))
 
     def _wishes(self, query: RoleQuery) -> list[_Wish]:
         container = f"{query.account.resource_id}/blobServices/default/containers/{self._container}"
@@ -143,6 +145,13 @@ class AzureRoles:
         except RefusedError:
             return False
         return any(_reaches(wish, str(each.scope), str(each.role_definition_id)) for each in found)
+
+
+def _left(query: RoleQuery) -> tuple[RoleGrant, ...]:
+    registry = query.registry
+    if registry is None or registry.resource_group is not None:
+        return ()
+    return (RoleGrant(role=_ACR_PULL.name, scope=registry.name, outcome="left_to_owner"),)
 
 
 def _status(response: Any, _body: object, _headers: object) -> int:

@@ -216,5 +216,5 @@ class RoleGrant:
 
     role: str
     scope: str
-    outcome: str  # granted | present | refused | left_to_owner
+    outcome: str  # granted | present | refused | left_to_owner; of one that was only looked for: lacking
     remedy: str = ""

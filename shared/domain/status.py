@@ -250,16 +250,13 @@ def _plan(watching: Watching | None) -> Json:
 
 
 def _intended(run: Run, ending: Ending) -> Json:
-    """What the run would have done had it not been a dry one; roles that are there already are kept."""
+    """What the run would have done had it not been a dry one."""
     if ending.outcome is not Outcome.PLANNED or run.watching is None:
         return {}
     plan = run.watching.plan
-    grants = [f"Storage Blob Data Reader on {plan.account.name}"] if plan.account is not None else []
-    if plan.account is not None and plan.registry is not None and plan.registry.resource_group is not None:
-        grants.append(f"AcrPull on {plan.registry.name}, or Container Registry Repository Reader")
     return {
         "would_open": list(ending.would_open),
-        "would_grant": grants,
+        "would_grant": [f"{each.role} on {each.scope}" for each in run.grants if each.outcome == "lacking"],
         **_lacking(run.request, plan, ending.missing),
     }
 

@@ -20,9 +20,12 @@ def test_a_dry_run_answers_the_plan_and_touches_nothing() -> None:
         "probe_access",
         "describe_database",
         "find_missing",
+        "look_for_roles",
         "release_claims",
         "record_ending",
     ]
+    assert told.output["would_grant"] == ["Storage Blob Data Reader on blastdata"]
+    assert told.output["steps"]["roles"]["roles_assigned"] == []
     assert (told.output["bytes_missing"], told.output["nodes_lacking"]) == (None, None)
     assert told.output["eta_seconds"] == planned_seconds(a.request(), a.STAGED.bytes)
 

@@ -233,6 +233,9 @@ class MemoryRoles:
     def grant(self, query: RoleQuery) -> tuple[RoleGrant, ...]:
         return (RoleGrant(role="Storage Blob Data Reader", scope=query.account.name, outcome="present"),)
 
+    def look_for(self, query: RoleQuery) -> tuple[RoleGrant, ...]:
+        return self.grant(query)
+
 
 class MemoryClusters:
     """Three nodes; `nodes` in the world says how each stands: ready, copying or failed."""

@@ -6,7 +6,7 @@ from typing import Any
 from testkit import builders as a
 
 from shared.domain.leases import NetworkState
-from shared.domain.model import Mode
+from shared.domain.model import Mode, RoleGrant
 from shared.domain.progress import Observation
 from shared.domain.refusals import Reason, Refusal
 from shared.domain.runs import Access, Probe
@@ -17,6 +17,7 @@ ALL_BUSY = a.seen(a.copying("node0"), a.copying("node1"), a.copying("node2"))
 REFUSAL = Refusal(
     reason=Reason.DATABASE_NOT_FOUND, message="database 'x' is not staged", remedy="download it"
 )
+LACKING = RoleGrant(role="Storage Blob Data Reader", scope="blastdata", outcome="lacking")
 RELEASE = a.run(mode=Mode.RELEASE, account_name="")
 MAX_ROWS = 1_000  # Python replays them all at every step
 
@@ -30,6 +31,7 @@ def answers(*looks: Observation, **changes: Any) -> dict[str, Any]:
         "probe_access": Probe(outcome="reachable"),
         "describe_database": a.STAGED,
         "find_missing": None,
+        "look_for_roles": (LACKING,),
         "grant_roles": (),
         "apply_daemonset": None,
         "observe_nodes": in_turn(looks or (ALL_READY,)),

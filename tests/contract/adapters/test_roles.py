@@ -44,6 +44,21 @@ def test_the_nodes_get_to_read_blobs_and_images_and_nothing_else(clients: AzureC
     ]
 
 
+def test_who_only_looks_tells_what_is_lacking_and_grants_nothing(
+    azure: LaptopAzure, clients: AzureClients
+) -> None:
+    roles, before = AzureRoles(clients, "looked-for"), azure.operate("GET", "/state")["assignments"]
+    unnamed = query(Registry(name="warmacr", resource_group=None))
+
+    assert outcomes(roles.look_for(unnamed)) == [
+        ("Storage Blob Data Reader", "lacking"),
+        ("AcrPull", "left_to_owner"),
+    ]
+    assert azure.operate("GET", "/state")["assignments"] == before
+    roles.grant(query())
+    assert outcomes(roles.look_for(query())) == [("Storage Blob Data Reader", "present")]
+
+
 def test_a_registry_with_permissions_by_repository_gets_the_role_that_pulls_there(
     azure: LaptopAzure, clients: AzureClients
 ) -> None:

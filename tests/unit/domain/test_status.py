@@ -299,7 +299,9 @@ def test_a_dry_run_tells_what_it_left_closed(*, would_open: bool, note: str) -> 
 
 
 def test_a_planned_ending_tells_what_would_be_opened_and_granted_and_how_long_it_may_take() -> None:
-    run = watched(None, dry_run=True, max_mbps_per_node=10)
+    there = RoleGrant(role="AcrPull", scope="warmacr", outcome="present")
+    lacking = RoleGrant(role="Storage Blob Data Reader", scope="blastdata", outcome="lacking")
+    run = watched(None, (there, lacking), dry_run=True, max_mbps_per_node=10)
 
     result = output(run, Ending(outcome=Outcome.PLANNED, would_open=("blastdata",)))
 
