@@ -94,8 +94,6 @@ def close_access(
         if untold.lost is None:
             raise
         return untold.lost
-    if ledger.may_shut_out:
-        books.let_in()
     return lost
 
 
@@ -125,7 +123,7 @@ def settle_account(
         if untold.lost is None:
             raise
     else:
-        if ledger.may_shut_out:
+        if leases.may_shut_out(ledger, now):
             books.let_in()
 
 
@@ -134,11 +132,11 @@ class _UntoldError(PassingError):
 
     def __init__(
         self,
-        begun: leases.Opening | None = None,
+        begun: leases.Attempt,
         found: leases.NetworkState | None = None,
         lost: tuple[str, ...] | None = None,
     ) -> None:
-        """Carry an opening, and what it found; or what is lost, where the account was restored."""
+        """Carry what was begun; of an opening what it found; what is lost, where the account was restored."""
         super().__init__("others were at the ledger while ARM was asked; the next try looks again")
         self.begun = begun
         self.found = found
@@ -161,22 +159,32 @@ class _Books:
     def held(self) -> Iterator[LedgerPage]:
         """Hold the ledger; what it could not be told is seen to once it was given back.
 
-        A host may have been frozen over it: others may have forgotten an opening, or may be shut out.
+        A host may have been frozen over it: others may have forgotten what it began, or be shut out.
         """
         try:
             with self.ledgers.held(self.account) as page:
                 yield page
         except _UntoldError as untold:
-            if untold.begun is None:
-                self.let_in()
-            else:
-                with self.ledgers.held(self.account) as page:
-                    page.write(leases.told_late(page.read(), untold.begun, untold.found, self.clock()))
+            self._tell_late(untold)
             raise
+
+    def _tell_late(self, untold: _UntoldError) -> None:
+        begun = untold.begun if untold.begun.failed_at else replace(untold.begun, at=self.clock())
+        with self.ledgers.held(self.account) as page:
+            ledger = page.read()
+            if untold.found is not None:
+                page.write(leases.told_late(ledger, begun, untold.found))
+                return
+            page.write(leases.closing(ledger, begun))
+        try:
+            self.let_in()
+        except (PassingError, FinalError):
+            _logger.exception("runs may be shut out until the janitor comes: account=%s", self.account.name)
 
     def open(self, page: LedgerPage, ledger: leases.Ledger, found: leases.NetworkState) -> Refusal | None:
         """Open it; what it must become again has been found, and is in the ledger."""
-        begun, before = leases.Opening(at=self.clock()), ledger.before
+        assert ledger.before is not None  # what is opened is written down first
+        begun, before = leases.Attempt(at=self.clock()), ledger.before
         page.write(leases.opening(ledger, begun, before))
         try:
             refusal = self.accounts.open(self.account, found)
@@ -191,13 +199,15 @@ class _Books:
         self, page: LedgerPage, ledger: leases.Ledger, before: leases.NetworkState, *, overdue: bool = False
     ) -> tuple[str, ...]:
         """Make it as it was; gives the subnets that Azure did not let in again."""
-        page.write(leases.closing(ledger, self.clock()))
+        ledger, begun = replace(ledger, before=before), leases.Attempt(at=self.clock())
+        page.write(leases.closing(ledger, begun))  # owed from here on, should it be done by halves
         try:
             lost = self.accounts.restore(self.account, before, overdue=overdue)
         except PassingError:
-            _tell(page, leases.closing(ledger, self.clock()), _UntoldError())
+            begun = replace(begun, failed_at=self.clock())
+            _tell(page, leases.closing(ledger, begun), _UntoldError(begun))
             raise
-        _tell(page, leases.restored(ledger, lost), _UntoldError(lost=lost))
+        _tell(page, leases.restored(ledger, lost), _UntoldError(begun, lost=lost))
         return lost
 
     def let_in(self) -> None:
@@ -209,7 +219,9 @@ class _Books:
             found = self.accounts.network(self.account)
             if self.accounts.must_open(found):
                 _logger.warning("opening for runs that were shut out: account=%s", self.account.name)
-                self.open(page, replace(ledger, before=ledger.before or found), found)
+                refusal = self.open(page, replace(ledger, before=ledger.before or found), found)
+                if refusal is not None:
+                    _logger.error("they stay shut out: account=%s %s", self.account.name, refusal.sentence)
 
     def opened_late(self, page: LedgerPage, ledger: leases.Ledger) -> leases.NetworkState | None:
         """What it must become again: it is open for nobody, since somebody was frozen before the door.

@@ -1,7 +1,8 @@
 """Where each server of the stack listens: as set, else where it did last time, else anywhere that is free.
 
-A port is held from its choice until its server listens, so that neither another stack nor an outgoing
-connection comes between: bound on every address, but not listening, which a server's own bind passes over.
+A port is held from its choice until its server listens, so that neither another start that takes any free
+one nor an outgoing connection comes between: bound on every address, but not listening, which a server's
+own bind passes over. Two starts that are told the same port are told so by the second's server.
 """
 
 from __future__ import annotations

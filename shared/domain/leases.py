@@ -26,7 +26,7 @@ REMEMBERED_FOR = timedelta(hours=12)
 LATE_FOR = timedelta(hours=1)
 # One whose host was told that it failed: only ARM itself may still act, on a try that it did not answer.
 ARM_LATE_FOR = timedelta(minutes=10)
-# Whoever holds the ledger gives it back sooner, or has died.
+# Whoever holds the ledger mostly gives it back sooner, or has died; one that has not is waited for.
 DOUBTFUL_AFTER = timedelta(minutes=1)
 # What holds a restoring up, such as a subnet in change, mostly passes sooner; nobody may come in for longer.
 OVERDUE = timedelta(minutes=3)
@@ -66,8 +66,8 @@ class Departed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Opening:
-    """Somebody is about to open the account, and may be frozen there until all others have left."""
+class Attempt:
+    """Somebody is about to open the account, or to close it, and may be frozen there meanwhile."""
 
     at: datetime
     failed_at: datetime | None = None  # when its host was told so
@@ -81,9 +81,9 @@ class Ledger:
     before: NetworkState | None = None  # kept until it has been restored
     departed: tuple[Departed, ...] = ()  # the latest last; none of them may come back
     lost: tuple[str, ...] = ()  # subnets whose rules Azure did not take back, until they are there again
-    openings: tuple[Opening, ...] = ()  # of which nobody has said yet that they are done
+    openings: tuple[Attempt, ...] = ()  # of which nobody has said yet that they are done
     found: NetworkState | None = None  # what the account was like before the last opening
-    closings: tuple[datetime, ...] = ()  # of which nobody has said yet that they are done
+    closings: tuple[Attempt, ...] = ()  # of which nobody has said yet that they are done
 
     @property
     def is_settled(self) -> bool:
@@ -94,11 +94,6 @@ class Ledger:
     def if_late(self) -> NetworkState | None:
         """What the account must become again, should an opening have come late."""
         return self.found if self.openings else None
-
-    @property
-    def may_shut_out(self) -> bool:
-        """Whether a closing may come under those who are in; whoever holds the ledger is not its host."""
-        return bool(self.owners and self.closings)
 
     @property
     def to_restore(self) -> NetworkState | None:
@@ -127,7 +122,7 @@ def join(ledger: Ledger, owner: Owner, *, found: NetworkState | None) -> Ledger:
     return replace(ledger, owners=(*others, owner), before=ledger.before or found)
 
 
-def opening(ledger: Ledger, begun: Opening, found: NetworkState | None) -> Ledger:
+def opening(ledger: Ledger, begun: Attempt, found: NetworkState | None) -> Ledger:
     """Written down before the account is opened, and kept by all others until that is done."""
     return replace(ledger, openings=(*ledger.openings, begun)[-MAX_REMEMBERED:], found=found)
 
@@ -137,38 +132,41 @@ def opened(ledger: Ledger, found: NetworkState | None) -> Ledger:
     return replace(ledger, found=found if ledger.openings else None)
 
 
-def told_late(ledger: Ledger, begun: Opening, found: NetworkState | None, now: datetime) -> Ledger:
-    """Its host comes back when others may have waited in vain, and forgotten it: they are to look anew."""
+def told_late(ledger: Ledger, begun: Attempt, found: NetworkState) -> Ledger:
+    """An opening whose host comes back when others may have waited in vain, and forgotten it."""
     known = replace(ledger, openings=tuple(each for each in ledger.openings if each.at != begun.at))
-    return opening(known, begun if begun.failed_at else replace(begun, at=now), ledger.if_late or found)
+    return opening(known, begun, ledger.if_late or found)
 
 
-def closing(ledger: Ledger, now: datetime) -> Ledger:
+def closing(ledger: Ledger, begun: Attempt) -> Ledger:
     """Written down before the account is restored, which may come late and shut out who joined meanwhile."""
-    return replace(ledger, closings=(*ledger.closings, now)[-MAX_REMEMBERED:])
+    return replace(ledger, closings=(*ledger.closings, begun)[-MAX_REMEMBERED:])
+
+
+def may_shut_out(ledger: Ledger, now: datetime) -> bool:
+    """Whether a closing may come under those who are in; whoever holds the ledger is not its host."""
+    return bool(ledger.owners) and any(not _has_failed_for_good(each, now) for each in ledger.closings)
 
 
 def is_to_settle(ledger: Ledger, dead: AbstractSet[Owner], now: datetime) -> bool:
     """Whether the janitor must hold it: something is owed to the account, or to those who are in.
 
-    A closing is in doubt once its host seems to be dead.
+    A closing is in doubt once its host may be dead.
     """
     nobody_is_in = not ledger.owners and not ledger.is_settled
-    in_doubt = ledger.may_shut_out and any(now - at >= DOUBTFUL_AFTER for at in ledger.closings)
-    return nobody_is_in or in_doubt or bool(abandoned(ledger, dead, now))
+    old = any(now - each.at >= DOUBTFUL_AFTER for each in ledger.closings)
+    return nobody_is_in or (old and may_shut_out(ledger, now)) or bool(abandoned(ledger, dead, now))
 
 
 def without_forgotten(ledger: Ledger, now: datetime) -> Ledger:
     """Whoever has not opened or closed by now died on the way; openings are waited for while runs are in."""
-    closings = tuple(at for at in ledger.closings if now - at < LATE_FOR)
     left_at = max((gone.at for gone in ledger.departed), default=now - LATE_FOR)
 
-    def may_come(each: Opening) -> bool:
-        if each.failed_at is not None:
-            return now - each.failed_at < ARM_LATE_FOR
-        return bool(ledger.owners) or now - max(each.at, left_at) < LATE_FOR
+    def may_come(each: Attempt, since: datetime) -> bool:
+        return not _has_failed_for_good(each, now) and now - max(each.at, since) < LATE_FOR
 
-    openings = tuple(filter(may_come, ledger.openings))
+    openings = tuple(each for each in ledger.openings if may_come(each, now if ledger.owners else left_at))
+    closings = tuple(each for each in ledger.closings if may_come(each, each.at))
     return replace(ledger, openings=openings, found=ledger.found if openings else None, closings=closings)
 
 
@@ -208,6 +206,10 @@ def told_of(lost: tuple[str, ...]) -> str:
 def abandoned(ledger: Ledger, dead: AbstractSet[Owner], now: datetime) -> frozenset[str]:
     """Owners that are known to be dead, other than those too young to tell, or come back since."""
     return frozenset(each.run_id for each in ledger.owners if each in dead and now - each.since > YOUNG)
+
+
+def _has_failed_for_good(each: Attempt, now: datetime) -> bool:
+    return each.failed_at is not None and now - each.failed_at >= ARM_LATE_FOR
 
 
 def _others(ledger: Ledger, run_ids: AbstractSet[str]) -> tuple[Owner, ...]:

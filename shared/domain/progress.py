@@ -198,9 +198,9 @@ def _not_behind(now: DatabaseProgress, before: DatabaseProgress | None) -> Datab
 
 
 def _last_said(now: NodeGlance, before: NodeGlance | None, passed: int) -> NodeGlance:
-    if now.heard or before is None or before.standing is not NodeStanding.ACTIVE:
+    if now.heard or before is None or {now.standing, before.standing} != {NodeStanding.ACTIVE}:
         return now
-    return replace(before, age_seconds=(before.age_seconds or 0) + passed)
+    return replace(before, age_seconds=None if before.age_seconds is None else before.age_seconds + passed)
 
 
 def _age(state: NodeState, now: datetime) -> int | None:

@@ -11,7 +11,7 @@ from testkit.telling import NOON, RUN_ID
 from testkit.world import FOUND, OPENED, Accounts, World
 
 from entrypoints.janitor import AT_ONCE
-from shared.domain.leases import Ledger, NetworkState, Owner
+from shared.domain.leases import Attempt, Ledger, NetworkState, Owner
 from shared.domain.model import Account
 from shared.ports import PassingError
 
@@ -79,7 +79,7 @@ def test_a_run_that_a_dead_closer_shut_out_is_let_in_within_two_rounds(tmp_path:
     while not world.ledger.owners:
         story.step()
     began = world.clock.now + timedelta(seconds=30)
-    world.ledgers.pages[a.ACCOUNT.name] = replace(world.ledger, closings=(began,))
+    world.ledgers.pages[a.ACCOUNT.name] = replace(world.ledger, closings=(Attempt(at=began),))
     world.accounts.states[a.ACCOUNT.name] = FOUND  # its closing came when the run had joined
 
     world.send_janitor(rounds=1)

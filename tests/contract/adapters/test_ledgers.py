@@ -10,7 +10,7 @@ from testkit.azure import LaptopAzure
 from shared.adapters.documents import Documents
 from shared.adapters.ledger import BlobLedgers
 from shared.adapters.small_blobs import MAX_BYTES
-from shared.domain.leases import AccountLedger, Ledger, NetworkState, Opening, Owner
+from shared.domain.leases import AccountLedger, Attempt, Ledger, NetworkState, Owner
 from shared.domain.model import Account
 from shared.ports import PassingError
 
@@ -26,9 +26,9 @@ FOUND = NetworkState(
 LEDGER = Ledger(
     owners=(Owner(run_id="run-1", since=SINCE),),
     before=FOUND,
-    openings=(Opening(at=SINCE), Opening(at=SINCE, failed_at=SINCE)),
+    openings=(Attempt(at=SINCE), Attempt(at=SINCE, failed_at=SINCE)),
     found=FOUND,
-    closings=(SINCE,),
+    closings=(Attempt(at=SINCE),),
 )
 AT_ONCE = timedelta(seconds=0)
 

@@ -355,8 +355,7 @@ def test_who_lets_others_in_again_and_finds_them_gone_leaves_the_way_back_writte
         world.meanwhile = lambda: world.perform("close", "run2")
 
     world.meanwhile = another_joins_and_leaves_when_it_is_let_in
-    with pytest.raises(PassingError, match="others were at the ledger"):
-        world.perform("close", "run1")
+    world.perform("close", "run1")
 
     world.check()
     world.check_settled()
@@ -447,3 +446,55 @@ def test_an_account_that_the_app_may_not_find_any_more_is_closed_by_its_ledger()
 
     world.perform("close", "run1")
     assert (world.network_state, world.ledger.to_restore, world.ledger.owners) == (FOUND, None, ())
+
+
+def test_a_late_opening_that_is_undone_by_halves_is_owed_until_it_is_whole() -> None:
+    world = late_opening()
+    world.thawed = PassingError("the switch is off, a subnet is in change")
+    with pytest.raises(PassingError, match="in change"):
+        world.sweep(frozenset())
+    world.network_state = replace(OPENED, public_network_access="Disabled")
+
+    world.sweep(frozenset())
+
+    assert world.network_state == FOUND
+    world.check_settled()
+
+
+@pytest.mark.parametrize("minutes", [3, 70])
+def test_a_run_that_a_late_closing_shut_out_is_let_in_though_the_first_try_fails(minutes: int) -> None:
+    world = World()
+    world.perform("open", "run1")
+
+    def another() -> None:
+        world.sweep(frozenset())
+        world.perform("open", "run2")
+        world.now += timedelta(minutes=minutes)
+        world.sweep(frozenset())
+        world.unreadable = Reason.ACCOUNT_FORBIDDEN  # so that nobody is let in at once
+
+    world.meanwhile = another
+    world.perform("close", "run1")
+    assert (world.network_state, len(world.ledger.owners)) == (FOUND, 1)
+
+    world.unreadable = None
+    world.now += timedelta(minutes=1)
+    world.sweep(frozenset())
+    assert world.network_state == OPENED
+
+
+def test_a_closing_that_failed_long_ago_overrules_no_operator() -> None:
+    world = World()
+    world.perform("open", "run1")
+    world.thawed = PassingError("another operation is in progress")
+    with suppress(PassingError):
+        world.perform("close", "run1")
+    world.perform("close", "run1")
+    world.now += ARM_LATE_FOR
+    world.perform("open", "run2")
+    world.network_state = FOUND  # by an operator
+    world.now += timedelta(minutes=2)
+
+    world.sweep(frozenset())
+
+    assert world.network_state == FOUND
