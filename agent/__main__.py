@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import FrameType
 
+LONGEST_NAME_CHARACTERS = 63
 USAGE = """\
 Makes a BLAST database whole on this node, verifies every byte, and reports as JSON.
 
@@ -39,7 +40,11 @@ All values come from the environment; WARMUP_BLOB_ENDPOINT is required, but for 
   WARMUP_MAX_MBPS       ceiling in MB/s                (none)
   WARMUP_DEADLINE       when who asks gives up         (none, then WARMUP_DEADLINE_SECONDS of copying)
   WARMUP_DEADLINE_SECONDS, WARMUP_ROLE_PATIENCE_SECONDS, WARMUP_START_JITTER_SECONDS
+  WARMUP_MODE           warm | check | verify | release  (warm; the options below go first)
+  WARMUP_RUN_ID, WARMUP_NODE                           told in each report
+  WARMUP_TERMINATION_LOG                               where the last report goes, too, if it is there
   WARMUP_SAS_FILE, AZURE_CLIENT_ID, IDENTITY_ENDPOINT, IDENTITY_HEADER, SSL_CERT_FILE
+  AZURE_FEDERATED_TOKEN_FILE, AZURE_TENANT_ID, AZURE_AUTHORITY_HOST, AZURE_POD_IDENTITY_AUTHORITY_HOST
 
 Exit codes: 0 ready, 2 wrong usage, 10 bad manifest, 11 disk full, 12 no identity, 13 access denied,
 14 blob not found, 15 blob changed, 16 damaged, 17 deadline, 18 busy, 19 interrupted, 20 network,
@@ -57,10 +62,12 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         settings = parse_settings(environ)
         look = _prepare(settings, _read_manifest(settings))
     except Exception as error:  # noqa: BLE001 - whatever goes wrong must reach the report
+        _hear_no_signal()
         return _refused(environ, named(error))
     try:
         look.reporter.ready(_look(look))
     except Exception as error:  # noqa: BLE001 - as above
+        _hear_no_signal()
         cause = named(error)
         look.reporter.failed(cause)
         return cause.exit_code
@@ -133,17 +140,22 @@ def _read_manifest(settings: Settings) -> Manifest:
 def _refused(environ: Mapping[str, str], error: AgentError) -> int:
     """Report a look that cannot even begin, in the same words as any other."""
     subject = Subject(
-        run_id=environ.get("WARMUP_RUN_ID", ""),
+        run_id=_told(environ, "WARMUP_RUN_ID"),
         database="",
-        node=environ.get("WARMUP_NODE", ""),
+        node=_told(environ, "WARMUP_NODE"),
         generation="",
-        mode=environ.get("WARMUP_MODE", ""),
-        engine=environ.get("WARMUP_ENGINE", ""),
+        mode=_told(environ, "WARMUP_MODE"),
+        engine=_told(environ, "WARMUP_ENGINE"),
         files_total=0,
         bytes_total=0,
     )
     Reporter(subject, termination_log(environ)).failed(error)
     return error.exit_code
+
+
+def _told(environ: Mapping[str, str], name: str) -> str:
+    """No longer than any name that is one: a report has its limits."""
+    return environ.get(name, "")[:LONGEST_NAME_CHARACTERS]
 
 
 def _parse_arguments(arguments: Sequence[str]) -> dict[str, str]:
@@ -170,10 +182,14 @@ def _parse_arguments(arguments: Sequence[str]) -> dict[str, str]:
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
-    # Once is enough: a second one must not disturb the farewell.
+    _hear_no_signal()
+    raise Interrupted(f"stopped by {signal.Signals(number).name}")
+
+
+def _hear_no_signal() -> None:
+    """Nothing must disturb the farewell, which takes milliseconds."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    raise Interrupted(f"stopped by {signal.Signals(number).name}")
 
 
 if __name__ == "__main__":

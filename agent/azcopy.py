@@ -7,7 +7,6 @@ when it is whole. Whatever it says, only sizes, ETags and digests count. It is t
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import time
 from contextlib import closing, nullcontext
@@ -19,6 +18,7 @@ from urllib.parse import quote
 from .blobs import Account, BlobReader, refusal
 from .crew import cores
 from .errors import QUOTED_CHARACTERS, AgentError, BadManifest, DiskFull, Network, quoted
+from .flushing import flush
 from .locking import locked
 from .programs import FOR_IDENTITY, environment_of, find, running, version_of
 from .surveying import stat_of
@@ -101,14 +101,15 @@ class Azcopy:
             *("cp", source, f"{self._places.staging}/", "--include-pattern", names),
             *("--from-to", "BlobLocal", "--skip-version-check", "--output-type", "json"),
             *("--trusted-microsoft-suffixes", f"{endpoint.host};{endpoint.host}:{endpoint.port}"),
-            # A block must pass within a second.
-            *(("--cap-mbps", f"{self._ceiling * 8e-6}", "--block-size-mb", "0.5") if self._ceiling else ()),
+            # A block must pass within a second; its cap holds on average only, hence four fifths of it.
+            *(("--cap-mbps", f"{self._ceiling * 6.4e-6}", "--block-size-mb", "0.5") if self._ceiling else ()),
         ]
 
     def _environment(self) -> dict[str, str]:
         return {
             **environment_of(*FOR_IDENTITY),
             **SETTINGS,
+            **({"AZCOPY_CONCURRENCY_VALUE": "4"} if self._ceiling else {}),
             "AZCOPY_AUTO_LOGIN_TYPE": "WORKLOAD" if self._identity.is_federated else "MSI",
             **dict.fromkeys(("AZCOPY_JOB_PLAN_LOCATION", "AZCOPY_LOG_LOCATION"), str(self._job)),
             "AZCOPY_MSI_CLIENT_ID": self._identity.client_id or "",
@@ -127,8 +128,7 @@ class Azcopy:
         for file in wanted:
             if self._is_there(file) and not self._is_whole(file):
                 # On the disk before the note: a power cut must not leave the note alone.
-                with self._places.staged(file.name).open("rb") as stream:
-                    os.fsync(stream.fileno())
+                flush(self._places.staged(file.name))
                 self._places.ledger(file.name).write_bytes(_note(file))
 
 

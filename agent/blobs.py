@@ -12,6 +12,7 @@ import socket
 import ssl
 import time
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from functools import cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -243,7 +244,14 @@ def _code_in(body: str) -> str:
 
 
 def _retry_after(value: str) -> float | None:
-    return min(float(value), LONGEST_PAUSE_SECONDS) if value.isdecimal() else None
+    """Seconds, or the moment itself; no longer than a node may stand still for one answer."""
+    try:
+        seconds = (
+            float(value) if value.isdecimal() else parsedate_to_datetime(value).timestamp() - time.time()
+        )
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return min(max(0.0, seconds), LONGEST_PAUSE_SECONDS)
 
 
 def _connection_to(endpoint: Endpoint) -> http.client.HTTPConnection:

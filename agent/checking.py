@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from typing import TYPE_CHECKING
 
 from .errors import Damaged
@@ -73,7 +74,7 @@ def _read_everything(look: Look) -> str:
 
 def _size(question: Question) -> int | None:
     found = stat_of(question.path)
-    return found.st_size if found else None
+    return found.st_size if found and stat.S_ISREG(found.st_mode) else None
 
 
 def _refuse(look: Look, names: Sequence[str], what: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -172,8 +173,9 @@ def _md5(value: str | None) -> bytes | None:
 
 
 def _seconds(text: str) -> float:
-    # Python 3.10 reads neither "Z" nor seven digits of a second's fraction.
-    moment = datetime.fromisoformat(text.replace("Z", "+00:00"))  # noqa: FURB162 - 3.10 again
+    # Python 3.10 reads neither "Z" nor a second's fraction of other than three or six digits.
+    plain = re.sub(r"\.\d+", "", text.replace("Z", "+00:00"))
+    moment = datetime.fromisoformat(plain)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=timezone.utc)  # noqa: UP017 - datetime.UTC is of Python 3.11
     return moment.timestamp()

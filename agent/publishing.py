@@ -78,13 +78,14 @@ def refuse_foreign_files(manifest: Manifest, places: Places) -> None:
         )
 
 
-def refuse_folders(manifest: Manifest, places: Places) -> None:
-    """What cannot be replaced by a file is found before hours of copying."""
+def refuse_what_is_no_file(manifest: Manifest, places: Places) -> None:
+    """What cannot be replaced by a file, or read to its end, is found before hours of copying."""
     for file in manifest.files:
         found = stat_of(places.published(file.name))
-        if found and stat.S_ISDIR(found.st_mode):
+        if found and not (stat.S_ISREG(found.st_mode) or stat.S_ISLNK(found.st_mode)):
+            what = "a folder" if stat.S_ISDIR(found.st_mode) else "a pipe, a socket or a device"
             raise BadManifest(
-                f"{places.published(file.name)} is a folder, and has the name of a file of the database",
+                f"{places.published(file.name)} is {what}, and has the name of a file of the database",
                 remedy="remove it from the node",
             )
 

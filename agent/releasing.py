@@ -12,7 +12,7 @@ from .locking import locked
 from .places import sync_folder
 from .publishing import PUBLISHED, by_way_in, owned_by_others
 from .space import remove
-from .surveying import own_names
+from .surveying import own_names, stat_of
 
 if TYPE_CHECKING:
     from .places import Places
@@ -30,7 +30,7 @@ def release(places: Places) -> int:
     with locked(places.private / "lock", places.database), locked(places.shared / "lock", PUBLISHED):
         names = own_names(places) - owned_by_others(places)
         present = [
-            name for name in sorted(names, key=by_way_in, reverse=True) if places.published(name).exists()
+            name for name in sorted(names, key=by_way_in, reverse=True) if stat_of(places.published(name))
         ]
         for name in present:
             places.published(name).unlink()

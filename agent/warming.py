@@ -6,6 +6,7 @@ says why not; however it ends, BLAST sees a whole generation or none, and the ne
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from dataclasses import replace
@@ -16,12 +17,13 @@ from .caching import bring_into_memory
 from .errors import Damaged, DeadlinePassed, IdentityBusy, RoleMissing, StorageClosed
 from .locking import locked
 from .probing import probe
-from .publishing import publish, refuse_folders, refuse_foreign_files, withdraw
+from .publishing import publish, refuse_foreign_files, refuse_what_is_no_file, withdraw
 from .records import Marker, Record, add_receipts, read_marker, read_receipts, record_of
 from .reporting import log
-from .space import check_room, give_back, giving_back, reserve_for_notes
+from .space import FULL, check_room, give_back, giving_back, reserve_for_notes
 from .surveying import Survey, as_present, own_names, remembered, stat_of, survey
 from .verifying import (
+    Hashed,
     Question,
     database_digest,
     drop_staged,
@@ -47,19 +49,28 @@ def warm(look: Look) -> str:
     Raises:
         AgentError: it is not whole, and why.
     """
-    with locked(look.places.private / "lock", look.manifest.database):
-        look.reporter.keep_in(look.places.private / "report.json")
-        look.reporter.enter("checking")
-        look.places.prepare()
-        refuse_foreign_files(look.manifest, look.places)
-        refuse_folders(look.manifest, look.places)
-        before = _withdraw_harmed(look, _settle_doubts(look, survey(look.manifest, look.places)))
-        with giving_back(before.missing, look.places):
-            digest = _make_whole(look, before)
+    try:
+        with locked(look.places.private / "lock", look.manifest.database):
+            before, digest = _warm(look)
+    except OSError as error:
+        if error.errno in FULL:  # not even a folder had room: how much is wanting is known all the same
+            check_room(survey(look.manifest, look.places).missing, look.places)
+        raise
     if not before.missing:
         paths = [look.places.published(file.name) for file in look.manifest.files]
         look.reporter.cached(bring_into_memory(paths, look.manifest.total_bytes))
     return digest
+
+
+def _warm(look: Look) -> tuple[Survey, str]:
+    look.reporter.keep_in(look.places.private / "report.json")
+    look.reporter.enter("checking")
+    look.places.prepare()
+    refuse_foreign_files(look.manifest, look.places)
+    refuse_what_is_no_file(look.manifest, look.places)
+    before = _withdraw_harmed(look, _settle_doubts(look, survey(look.manifest, look.places)))
+    with giving_back(before.missing, look.places):
+        return before, _make_whole(look, before)
 
 
 def _make_whole(look: Look, found: Survey) -> str:
@@ -82,17 +93,27 @@ def _settle_doubts(look: Look, found: Survey) -> Survey:
         Question(file=as_present(file, known[file.name]), path=look.places.published(file.name))
         for file in found.doubtful
     ]
+    before = {question.file.name: stat_of(question.path) for question in questions}
     # Said again and again, but not counted: bytes that turn out wrong would have to be taken back.
     hashed = hash_files(questions, lambda counts: look.reporter.progress(replace(counts, landed=0)))
     sound = [
-        record_of(question.file, hashed[question.file.name].digest, question.path.stat())
+        record
         for question in questions
         if vouched_for(question.file, hashed[question.file.name], known[question.file.name])
+        and (record := _record_of(question, hashed[question.file.name], before[question.file.name]))
     ]
     shared = {file.name for file in found.doubtful if file.shared}
     add_receipts(look.places.private, [record for record in sound if record.name not in shared])
     add_receipts(look.places.shared, [record for record in sound if record.name in shared])
     return found.settled(tuple(sound))
+
+
+def _record_of(question: Question, hashed: Hashed, before: os.stat_result | None) -> Record | None:
+    """None where somebody wrote while it was read: what was read may not be what is there now."""
+    if before is None:
+        return None
+    record = record_of(question.file, hashed.digest, before)
+    return record if record.agrees_with(stat_of(question.path)) else None
 
 
 def _withdraw_harmed(look: Look, found: Survey) -> Survey:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import subprocess
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 from testkit.sample_database import contents
+from testkit.warm_node import WarmNode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from testkit.blob_server import BlobServer
-    from testkit.warm_node import WarmNode
+
+SMALL_DISK_BYTES = 2_000_000
 
 
 def test_a_folder_with_the_name_of_a_file_is_found_before_anything_is_fetched(
@@ -97,3 +101,37 @@ def test_a_file_that_a_worker_may_not_read_is_named_with_what_to_do(
 
     assert (outcome.exit_code, outcome.error["kind"]) == (10, "bad_manifest")
     assert str(file) in outcome.error["message"]
+
+
+def test_a_pipe_with_the_name_of_a_file_keeps_nobody_waiting(node: WarmNode, server: BlobServer) -> None:
+    node.look(server.manifest("core_nt"))
+    name = "core_nt.01.nsq"
+    (node.blast / name).unlink()
+    os.mkfifo(node.blast / name)
+
+    verified = node.look(server.manifest("core_nt"), "--verify")
+    warmed = node.look(server.manifest("core_nt"))
+
+    assert (verified.exit_code, verified.error["kind"]) == (16, "damaged")
+    assert (warmed.exit_code, warmed.error["kind"]) == (10, "bad_manifest")
+    assert f"{name} is a pipe" in warmed.error["message"]
+
+
+def test_a_disk_without_a_single_free_block_is_told_with_the_shortage(
+    node: WarmNode, server: BlobServer, tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk"
+    disk.write_bytes(bytes(SMALL_DISK_BYTES))
+    subprocess.run(["mkfs.ext4", "-q", "-m", "0", "-O", "^has_journal", str(disk)], check=True)
+    node.blast.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["mount", "-o", "loop", str(disk), str(node.blast)], check=True)
+    try:
+        with suppress(OSError), (node.blast / "full").open("wb", buffering=0) as full:
+            while full.write(bytes(1024)):
+                pass
+        outcome = node.look(server.manifest("core_nt"))
+    finally:
+        subprocess.run(["umount", str(node.blast)], check=True)
+
+    assert (outcome.exit_code, outcome.error["kind"]) == (11, "disk_full")
+    assert "bytes short" in outcome.error["message"]

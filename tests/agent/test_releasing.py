@@ -137,3 +137,15 @@ def test_a_name_that_must_not_become_a_path_is_not_released(
 
     assert outcome.exit_code == 10
     assert node.files() == contents(server, "core_nt")
+
+
+def test_a_dangling_link_in_a_files_place_is_released_too(node: WarmNode, server: BlobServer) -> None:
+    node.look(server.manifest("core_nt"))
+    file = node.blast / "core_nt.00.nsq"
+    file.unlink()
+    file.symlink_to("nowhere")
+
+    outcome = node.look(empty_manifest("core_nt"), "--release")
+
+    assert outcome.exit_code == 0
+    assert not file.is_symlink()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from testkit.blob_server import Fault, always
-from testkit.warm_node import Outcome, WarmNode, wait_until
+from testkit.warm_node import REPOSITORY, Outcome, WarmNode, wait_until
 
 from agent.ledger import BLOCK_BYTES
 
@@ -136,3 +137,6 @@ def test_help_tells_usage_and_exit_codes(node: WarmNode, server: BlobServer) -> 
     assert outcome.exit_code == 0
     assert "--verify" in outcome.output
     assert "16 damaged" in outcome.output
+    sources = "".join(file.read_text() for file in (REPOSITORY / "agent").glob("*.py"))
+    read = set(re.findall(r'"((?:WARMUP|AZURE|IDENTITY)_[A-Z_]+)"', sources))
+    assert {name for name in read if name not in outcome.output} == set()

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from testkit.blob_server import BlobServer
 
+# Another one, as the image's 3.10, runs the agent where that is set.
+AGENT_PYTHON = os.environ.get("AGENT_PYTHON", sys.executable)
 REPOSITORY = Path(__file__).parents[2]
 PATIENCE_SECONDS = 60
 POLL_SECONDS = 0.005
@@ -90,7 +92,7 @@ class WarmNode:
         path = self.folder / f"manifest-{manifest['database'].replace('/', '_')}.json"
         path.write_text(json.dumps(manifest))
         return subprocess.Popen(
-            [*self.runner, sys.executable, "-B", "-m", "agent", *arguments],
+            [*self.runner, AGENT_PYTHON, "-B", "-m", "agent", *arguments],
             cwd=REPOSITORY,
             env={**self._environment(path), **self.environment, **environment},
             stdout=subprocess.PIPE,
