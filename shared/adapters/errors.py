@@ -1,7 +1,7 @@
 """What the SDKs raise, told in two classes: it may pass, or it will not.
 
     Exception
-    ├── ports.PassingError   408, 409, 412, 425, 429, 5xx
+    ├── ports.PassingError   408, 409, 412, 425, 429, 5xx, and what says that all is well and cannot be read
     │   └── UnansweredError  no connection, a time-out, no token yet
     └── ports.FinalError
         └── RefusedError     every other answer; carries the `Refusal` that ports hand up as a value

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import subprocess
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from testkit.blob_server import CLIENT, FEDERATED_TOKEN, TENANT, TOKEN, BlobServer
+from testkit.blob_server import CLIENT, FEDERATED_TOKEN, TENANT, TOKEN, BlobServer, Fault
 from testkit.sample_database import contents
-from testkit.warm_node import WarmNode, wait_until
+from testkit.warm_node import PATIENCE_SECONDS, WarmNode, wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from testkit.blob_server import Request
 
 METADATA_PATH = "/metadata/identity/oauth2/token"
 
@@ -147,6 +151,56 @@ def test_a_token_that_is_lost_midway_is_waited_for_and_almost_nothing_is_fetched
     assert node.files() == contents(server, "core_nt")
     assert server.served_bytes <= manifest["bytes"] * 1.02
     assert "lost access while copying" in output
+
+
+SIGNATURE = "marked-signature"
+SAS = f"sv=2024-11-04&sp=r&sig={SIGNATURE}"
+
+
+def at_the_first(**fault: Any) -> Callable[[Request], Fault | None]:
+    return lambda request: Fault(**fault) if request.number == 0 else None
+
+
+@pytest.mark.parametrize(
+    ("judge", "code"),
+    [
+        (lambda _: None, 0),
+        (at_the_first(kind="short", after_bytes=1000), 0),
+        (at_the_first(kind="reset"), 0),
+        (lambda _: Fault(kind="status", status=401, code="InvalidAuthenticationInfo"), 13),
+        (lambda _: Fault(kind="status", status=403, code="AuthenticationFailed"), 13),
+        (
+            lambda request: Fault(
+                kind="status", status=307, headers={"Location": f"http://127.0.0.1:1{request.target}"}
+            ),
+            13,
+        ),
+    ],
+    ids=["well", "short", "reset", "401", "403", "redirect"],
+)
+def test_a_sas_works_and_is_told_to_nobody_but_the_account(
+    node: WarmNode,
+    server: BlobServer,
+    tmp_path: Path,
+    judge: Callable[[Request], Fault | None],
+    code: int,
+) -> None:
+    (tmp_path / "sas").write_text(SAS)
+    server.accepted_signature, server.accepted_token = SIGNATURE, "nobody's"
+    server.judge, server.bytes_per_second = judge, 20e6
+    process = node.start(
+        server.manifest("core_nt"), WARMUP_SAS_FILE=str(tmp_path / "sas"), WARMUP_ROLE_PATIENCE_SECONDS="0"
+    )
+    wait_until(lambda: bool(server.requests) or process.poll() is not None)
+    seen = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    output, _ = process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert process.returncode == code, output
+    assert all(SIGNATURE in request.target for request in server.requests)
+    written = [file.read_bytes() for file in node.blast.rglob("*") if file.is_file()]
+    told = [output, seen, node.termination_log.read_text(), *map(str, server.tokens_given)]
+    assert not [text for text in told if SIGNATURE in text]
+    assert not [data for data in written if SIGNATURE.encode() in data]
 
 
 @pytest.mark.parametrize(

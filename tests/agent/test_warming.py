@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +15,6 @@ from agent.ledger import BLOCK_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from testkit.blob_server import BlobServer
     from testkit.warm_node import WarmNode
@@ -100,6 +100,35 @@ def test_a_harmed_file_is_fetched_again_and_no_other(
     assert node.files() == contents(server, "core_nt")
     assert dict(server.served) == {"core_nt/core_nt.01.nsq": 9_000_000}
     assert outcome.last["files_fetched"] == 1
+
+
+def overwrite_start(path: Path) -> None:
+    with path.open("r+b") as stream:
+        stream.write(b"\0" * 4)
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda path: os.truncate(path, path.stat().st_size // 2),
+        lambda path: path.write_bytes(b""),
+        Path.unlink,
+        overwrite_start,
+    ],
+    ids=["halved", "emptied", "removed", "overwritten"],
+)
+def test_whichever_file_is_harmed_is_found_and_mended_alone(
+    node: WarmNode, server: BlobServer, harm: Callable[[Path], None]
+) -> None:
+    manifest, whole = server.manifest("core_nt"), contents(server, "core_nt")
+    node.look(manifest)
+    for file in manifest["files"]:
+        server.forget()
+        harm(node.blast / file["name"])
+
+        assert node.look(manifest).exit_code == 0
+        assert node.files() == whole
+        assert set(server.served) <= {file["blob"]}
 
 
 def ways_in(node: WarmNode) -> set[str]:

@@ -108,6 +108,8 @@ class BlobServer:
     token_padding: int = 0
     """Bytes of nothing around what a token comes in."""
     accepted_token: str = TOKEN
+    accepted_signature: str | None = None
+    """Of a SAS."""
     unlucky_tokens: list[int] = field(default_factory=list)
     """What the next requests for a token are answered with, instead of one."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -316,7 +318,7 @@ class _Handler(BaseHTTPRequestHandler):
         blob = self.blobs.blobs.get(request.blob)
         if fault and self._misbehave_at_once(fault):
             return
-        if self.headers["Authorization"] != f"Bearer {self.blobs.accepted_token}":
+        if not self._is_admitted():
             self._refuse(401, "InvalidAuthenticationInfo", {})
         elif blob is None:
             self._refuse(404, "BlobNotFound", {})
@@ -324,6 +326,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(412, "ConditionNotMet", {})
         else:
             self._send(request, blob, fault)
+
+    def _is_admitted(self) -> bool:
+        if self.headers["Authorization"] == f"Bearer {self.blobs.accepted_token}":
+            return True
+        signature = self.blobs.accepted_signature
+        return signature is not None and parse_qs(urlsplit(self.path).query).get("sig") == [signature]
 
     def _note(self) -> Request:
         _, container, blob = unquote(urlsplit(self.path).path).split("/", 2)
