@@ -183,7 +183,7 @@ def _lives(state: RunState, ports: JanitorPorts) -> bool:
 
 
 async def _end_lost_runs(hub: TaskHub, ports: JanitorPorts) -> None:
-    """What they held was put away before, as far as it could be; the hub shall not call them live for ever."""
+    """What they held was put away as far as it could be; the hub shall not call them live for ever."""
 
     async def end(lost: tuple[str, str]) -> None:
         run_id, why = lost
