@@ -55,6 +55,10 @@ if play == "crashes once":
             print("checking volume", volume, flush=True)
         time.sleep(600)
     open("/tmp/tried", "w").close()
+if play == "starves":
+    import subprocess
+    subprocess.run([sys.executable, "-c", "import time; b = bytearray(300 << 20); time.sleep(60)"])
+    sys.exit(0)
 if play.startswith("crashes"):
     print("Segmentation fault", flush=True)
     sys.exit(139)

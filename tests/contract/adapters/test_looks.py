@@ -76,6 +76,23 @@ def test_an_image_that_cannot_be_pulled_is_named_at_once(play: Play) -> None:
     assert "nobodys.azurecr.io/none:1" in next(state.cause.message for state in states(seen) if state.cause)
 
 
+def test_a_download_whose_child_was_killed_for_want_of_memory_is_named_though_it_ended_with_0(
+    play: Play, laptop_cluster: LaptopCluster
+) -> None:
+    rollout = play.rollout("starves")
+    little = replace(rollout, rules=replace(rollout.rules, memory_limit="64Mi"))
+    play.clusters.apply(little, play.manifest("starves"))
+
+    play.until(lambda seen: causes(seen) == {Kind.OUT_OF_MEMORY})
+
+    pods = laptop_cluster.ask("GET", "/api/v1/namespaces/default/pods").body["items"]
+    ours = [pod for pod in pods if pod["metadata"]["name"].startswith(f"warmup-{play.name}")]
+    ended = [
+        each["lastState"] or each["state"] for pod in ours for each in pod["status"]["initContainerStatuses"]
+    ]
+    assert {each["terminated"]["exitCode"] for each in ended if "terminated" in each} == {0}
+
+
 def test_a_volume_that_does_not_mount_is_told_from_its_event(
     play: Play, laptop_cluster: LaptopCluster
 ) -> None:
