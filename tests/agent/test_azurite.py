@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from testkit.azurite import Azurite, azurite, token
 from testkit.blob_server import CONTAINER
+from testkit.counting_proxy import counting_proxy
 from testkit.warm_node import Outcome, kill, wait_until
 
 from agent.surveying import stat_of
@@ -108,16 +109,25 @@ def test_an_engine_takes_over_where_the_other_was_killed(
     assert node_of_account.files() == source
 
 
-def test_azcopy_obeys_a_ceiling_below_the_size_of_its_blocks(
-    node_of_account: WarmNode, manifest: dict[str, Any], source: dict[str, bytes]
+@pytest.mark.parametrize("engine", ["ranged", "azcopy"])
+def test_a_ceiling_is_not_exceeded_over_ten_seconds(
+    node_of_account: WarmNode,
+    account: Azurite,
+    manifest: dict[str, Any],
+    source: dict[str, bytes],
+    engine: str,
 ) -> None:
     small = {file["name"]: file for file in manifest["files"]}["nt.00.nsq"]
     one = {**manifest, "bytes": small["size"], "files": [small]}
-
-    outcome = node_of_account.look(one, WARMUP_ENGINE="azcopy", WARMUP_MAX_MBPS="8")
+    with counting_proxy(account.port) as proxy:
+        endpoint = account.endpoint.replace(str(account.port), str(proxy.port))
+        outcome = node_of_account.look(
+            one, WARMUP_ENGINE=engine, WARMUP_MAX_MBPS="1.5", WARMUP_BLOB_ENDPOINT=endpoint
+        )
 
     assert outcome.exit_code == 0
     assert node_of_account.files() == {"nt.00.nsq": source["nt.00.nsq"]}
+    assert proxy.most_within(10) <= 10 * 1_500_000
 
 
 def test_what_a_killed_azcopy_left_is_never_taken_for_whole(
