@@ -101,8 +101,8 @@ class Azcopy:
             *("cp", source, f"{self._places.staging}/", "--include-pattern", names),
             *("--from-to", "BlobLocal", "--skip-version-check", "--output-type", "json"),
             *("--trusted-microsoft-suffixes", f"{endpoint.host};{endpoint.host}:{endpoint.port}"),
-            # A block must pass within a second; its cap holds on average only, hence four fifths of it.
-            *(("--cap-mbps", f"{self._ceiling * 6.4e-6}", "--block-size-mb", "0.5") if self._ceiling else ()),
+            # A block must pass within a second; its cap holds on average only, hence three quarters of it.
+            *(("--cap-mbps", f"{self._ceiling * 6e-6}", "--block-size-mb", "0.5") if self._ceiling else ()),
         ]
 
     def _environment(self) -> dict[str, str]:
